@@ -58,7 +58,7 @@ export interface World {
   readonly receiver: Receiver;
 }
 
-const CALLS = 64;
+const CALLS = 256;
 /** Accepted events that are not delivered yet: a product that accepts faster than it delivers is not given more. */
 const MAX_AHEAD = 2_000;
 const WARM_UP_SECONDS = 3;

@@ -80,7 +80,7 @@ function buildProgram(name: string, source: Source, checkout: string): Program {
 function localProgram(source: Source, folder: string, known?: string): Program {
   const pathOf = (command: string): string => join(folder, command);
   const run = ({ command, args = [], environment = {} }: Command): string =>
-    execFileSync(pathOf(command), args, { encoding: "utf8", env: environmentOf(environment), cwd: tmpdir() });
+    execFileSync(pathOf(command), args, { encoding: "utf8", stdio: "pipe", env: environmentOf(environment), cwd: tmpdir() });
   const [versionCommand = "", ...versionArgs] = source.version;
   return {
     version: known ?? firstLine(run({ command: versionCommand, args: versionArgs })),

@@ -54,7 +54,7 @@ export interface Api {
 }
 
 /** As many connections as the load has calls under way (measure.ts), so that none waits for another. */
-const CONNECTIONS = 64;
+const CONNECTIONS = 256;
 
 export function createApi(origin: string, headers: Readonly<Record<string, string>> = {}): Api {
   const pool = new Pool(origin, { connections: CONNECTIONS });

@@ -3,7 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../scripts/servers.mjs";
 import type { Peer } from "./peer.ts";
-import { createApi, startService } from "./service.ts";
+import { type Api, createApi, startService } from "./service.ts";
+import { sleep } from "./sleep.ts";
+
+const ROUTED_WITHIN_MS = 30_000;
 
 export const webhookx: Peer = {
   name: "webhookx",
@@ -37,6 +40,7 @@ export const webhookx: Peer = {
     const api = createApi(admin);
     const proxy = createApi(`http://127.0.0.1:${proxyPort}`);
     await api.send("POST", "/workspaces/default/sources", { type: "http", config: { http: { path: "/", methods: ["POST"] } } });
+    await untilRouted(proxy);
     return {
       ...service,
       async addEndpoint(group, url) {
@@ -53,3 +57,17 @@ export const webhookx: Peer = {
     };
   },
 };
+
+/** The proxy reads new sources about once a second. */
+async function untilRouted(proxy: Api): Promise<void> {
+  const until = Date.now() + ROUTED_WITHIN_MS;
+  for (;;) {
+    try {
+      await proxy.send("POST", "/", { event_type: "nobody", data: {} });
+      return;
+    } catch (error) {
+      if (Date.now() > until) throw error;
+      await sleep(200);
+    }
+  }
+}

@@ -10,6 +10,7 @@ import { monotonicUs } from "./usage.ts";
 
 const ANSWER = Buffer.from("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok");
 const THROTTLED = Buffer.from("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n");
+const END_OF_LINE = Buffer.from("\r\n");
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 /** Events of the benchmark carry the time at which they were sent. */
 const SENT_AT = Buffer.from('"sent_at":');
@@ -86,6 +87,33 @@ function answer(socket: Socket, destination: number): void {
   }
 }
 
+interface Body {
+  readonly body: Buffer;
+  /** Where the next request begins. */
+  readonly end: number;
+}
+
+/** @returns null: not all of it is here */
+function plainBody(bytes: Buffer, bodyAt: number, head: string): Body | null {
+  const end = bodyAt + Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
+  return bytes.length < end ? null : { body: bytes.subarray(bodyAt, end), end };
+}
+
+/** Trailers are not expected. @returns null: not all of it is here */
+function chunkedBody(bytes: Buffer, bodyAt: number): Body | null {
+  const chunks: Buffer[] = [];
+  for (let at = bodyAt; ; ) {
+    const sizeEnd = bytes.indexOf(END_OF_LINE, at);
+    if (sizeEnd === -1) return null;
+    const size = Number.parseInt(bytes.toString("latin1", at, sizeEnd), 16);
+    const chunkAt = sizeEnd + END_OF_LINE.length;
+    at = chunkAt + size + END_OF_LINE.length;
+    if (bytes.length < at) return null;
+    if (size === 0) return { body: Buffer.concat(chunks), end: at };
+    chunks.push(bytes.subarray(chunkAt, chunkAt + size));
+  }
+}
+
 function listen(): Server {
   return createServer({ noDelay: true }, (socket) => {
     const destination = destinationAt(socket.localAddress ?? "");
@@ -97,10 +125,11 @@ function listen(): Server {
       for (;;) {
         const headEnd = bytes.indexOf(END_OF_HEAD);
         if (headEnd === -1) break;
-        const length = Number(/content-length: (\d+)/i.exec(bytes.toString("latin1", 0, headEnd))?.[1] ?? 0);
+        const head = bytes.toString("latin1", 0, headEnd);
         const bodyAt = headEnd + END_OF_HEAD.length;
-        if (bytes.length < bodyAt + length) break;
-        const body = bytes.subarray(bodyAt, bodyAt + length);
+        const received = /transfer-encoding: chunked/i.test(head) ? chunkedBody(bytes, bodyAt) : plainBody(bytes, bodyAt, head);
+        if (received === null) break;
+        const { body, end } = received;
         if (body.includes(REFUSE)) {
           refused++;
           refusedAt.add(numberAfter(SENT_AT, body));
@@ -109,7 +138,7 @@ function listen(): Server {
           count(destination, body);
           answer(socket, destination);
         }
-        bytes = bytes.subarray(bodyAt + length);
+        bytes = bytes.subarray(end);
       }
       if (bytes.length > 0) rest = bytes;
     });
