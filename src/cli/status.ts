@@ -1,31 +1,18 @@
 /** posthorn status: follows status events on the bus, where they are published. It needs NATS, not the HTTP API. */
-import { failureText } from "../client/app-state.ts";
+import { describeStatus } from "../client/status-texts.ts";
 import { subscribeStatus } from "../client/subscribe-status.ts";
 import { tlsFiles } from "../config/tls-files.ts";
 import { parseDuration } from "../config/values.ts";
 import { messageOf } from "../model/app-error.ts";
 import { STATUS_EVENT_TYPES, type StatusEvent } from "../model/status-event.ts";
 import { choice, command, value } from "./command.ts";
+import { CONDITION_STYLES } from "./condition-columns.ts";
 import { CommandFailed } from "./exit-codes.ts";
-import { counted, milliseconds } from "./format.ts";
+import { milliseconds } from "./format.ts";
 import { oneLine } from "./one-line.ts";
 import type { Output } from "./output.ts";
 import { isUuid } from "./short-ids.ts";
-import type { Style } from "./table.ts";
 import { pastTime, positive } from "./values.ts";
-
-const STYLES: ReadonlyMap<string, Style> = new Map(
-  Object.entries({
-    broken: "red",
-    opened: "red",
-    failing: "red",
-    recovered: "green",
-    closed: "green",
-    released: "green",
-    enabled: "green",
-    healthy: "green",
-  }),
-);
 
 /** Long enough for past events to arrive, short enough to wait for when there are none. */
 const COUNT_TIMEOUT_MS = 10_000;
@@ -94,49 +81,16 @@ function isOf({ data }: StatusEvent, installation = ""): boolean {
 }
 
 function show(output: Output, event: StatusEvent): void {
-  const [, change = ""] = event.type.split(".");
+  const { kind, detail } = describeStatus(event, output.time);
+  const data = event.data as { readonly installation_uuid?: string; readonly organization_id?: string; readonly delivery_id?: string };
+  const { installation_uuid: uuid = "", organization_id: organization, delivery_id: delivery = "" } = data;
   const parts = [
     output.time(event.time),
-    output.paint(STYLES.get(change) ?? "yellow", event.type),
+    output.paint(CONDITION_STYLES[kind], event.type),
     output.paint("bold", event.data.app),
-    detail(event, output.time),
+    organization === undefined ? uuid : `${uuid} in ${organization}`,
+    delivery,
+    detail,
   ];
-  output.line(oneLine(parts.join("  ")));
-}
-
-function detail(event: StatusEvent, time: Output["time"]): string {
-  switch (event.type) {
-    case "integration.broken": {
-      const { installation_uuid: uuid, organization_id: organization, reason } = event.data;
-      return `${uuid} in ${organization}: rule ${reason.rule}, last error ${reason.last_error ?? "unknown"}`;
-    }
-    case "integration.recovered":
-    case "integration.disabled":
-    case "integration.enabled":
-      return `${event.data.installation_uuid} in ${event.data.organization_id}: by ${event.data.reason.by}`;
-    case "circuit.opened":
-    case "circuit.closed": {
-      const { reason, open_until: until } = event.data;
-      return reason === null
-        ? ""
-        : `${reason.failures} of ${reason.attempts} attempts failed; next probe ${until === null ? "soon" : time(until)}`;
-    }
-    case "app.failing":
-    case "app.healthy": {
-      const { since, attempts, by_code: codes, last_success_at: lastSuccess } = event.data;
-      const began = event.type === "app.failing" ? `since ${time(since)}: ` : "";
-      return `${began}${failureText(attempts, codes)}; last success ${lastSuccess === null ? "unknown" : time(lastSuccess)}`;
-    }
-    case "delivery.suppressed":
-      return `${counted(event.data.count, "more dead letter")} since ${time(event.data.since)}`;
-    case "app.throttled":
-      return `answered ${event.data.response_code}; nothing is attempted until ${time(event.data.until)}`;
-    case "app.released":
-      return `throttled since ${time(event.data.throttled_at)}`;
-    case "delivery.exhausted":
-    case "delivery.rejected": {
-      const { event_type: type, delivery_id: id, attempts, reason, last_error: error } = event.data;
-      return `${type} ${id} after ${attempts}: ${reason}${error === null ? "" : `, ${error}`}`;
-    }
-  }
+  output.line(oneLine(parts.filter((part) => part !== "").join("  ")));
 }

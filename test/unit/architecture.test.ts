@@ -44,7 +44,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   overview: ["model", "registry", "jetstream"],
   audit: ["model", "jetstream"],
   api: ["model", "registry", "delivery", "status", "storage", "jetstream", "dead-letters", "replays", "explain", "overview", "audit"],
-  web: ["model", "client/api-types.generated.ts", "client/app-condition.ts", "client/app-state.ts"],
+  web: ["model", "client/api-types.generated.ts", "client/app-condition.ts", "client/app-state.ts", "client/status-texts.ts"],
   cli: ["model", "config", "client", "conformance"],
   conformance: ["model/app-error.ts", "client/create-api-client.ts"],
   client: ["model", "jetstream/subjects.ts"],

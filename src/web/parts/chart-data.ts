@@ -10,6 +10,9 @@ export interface Series {
   readonly total: number | null;
 }
 
+/** Its CSS variables are named after the keys. */
+export const colourOf = (key: string) => ({ "--series": `var(--${key.replace("_", "-")})` });
+
 export interface ChartProps {
   readonly title: string;
   readonly kind: "bars" | "lines";

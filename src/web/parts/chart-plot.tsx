@@ -1,6 +1,6 @@
 /** The plot of a chart: grid, axis, and stacked bars or lines. */
 import type { TargetedPointerEvent } from "preact";
-import type { ChartProps, Series } from "./chart-data.ts";
+import { type ChartProps, colourOf, type Series } from "./chart-data.ts";
 
 const HEIGHT = 190;
 const MARGIN = { top: 8, right: 6, bottom: 22, left: 56 };
@@ -54,7 +54,7 @@ export function ChartPlot({ kind, series, periods, scale, format, width, at, onS
         at !== null &&
         series.map(({ key, values }) => {
           const value = values[at];
-          return value == null ? null : <circle key={key} class={`dot dot-${key}`} cx={x(at)} cy={y(value)} r="3.5" />;
+          return value == null ? null : <circle key={key} class="dot" style={colourOf(key)} cx={x(at)} cy={y(value)} r="3.5" />;
         })}
     </svg>
   );
@@ -74,7 +74,7 @@ function bars(series: readonly Series[], length: number, x: (index: number) => n
       const top = Math.min(y(from + value), y(from) - 1);
       path += `M${x(index) - width / 2} ${y(from)}V${top}h${width}V${y(from)}z`;
     }
-    return <path key={key} class={`fill-${key}`} d={path} />;
+    return <path key={key} class="bar" style={colourOf(key)} d={path} />;
   });
 }
 
@@ -89,9 +89,9 @@ function line({ key, values }: Series, x: (index: number) => number, y: (value: 
   }
   return (
     <g key={key}>
-      <path class={`line line-${key}`} d={path} />
+      <path class="line" style={colourOf(key)} d={path} />
       {alone.map((index) => (
-        <circle key={index} class={`dot dot-${key}`} cx={x(index)} cy={y(values[index] ?? 0)} r="2.5" />
+        <circle key={index} class="dot" style={colourOf(key)} cx={x(index)} cy={y(values[index] ?? 0)} r="2.5" />
       ))}
     </g>
   );

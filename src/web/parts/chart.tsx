@@ -3,7 +3,7 @@
  * the arrow keys select; a table has the same numbers.
  */
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { type ChartProps, shown } from "./chart-data.ts";
+import { type ChartProps, colourOf, shown } from "./chart-data.ts";
 import { ChartPlot } from "./chart-plot.tsx";
 import { ChartTable } from "./chart-table.tsx";
 
@@ -50,7 +50,7 @@ export function Chart({ title, kind, series, periods, scale, format, range }: Ch
       <ul class="legend">
         {series.map(({ key, label, values, total }) => (
           <li key={key}>
-            <span class={`swatch fill-${key}`} aria-hidden="true" />
+            <span class="swatch" style={colourOf(key)} aria-hidden="true" />
             {label} <strong class="numeric">{shown(at === null ? total : (values[at] ?? null), format)}</strong>
           </li>
         ))}

@@ -209,17 +209,15 @@ const ASK: Readonly<Record<Action, { title: string; action: string; isDanger: bo
   discard: { title: "Discard parked deliveries?", action: "Discard", isDanger: true, done: "Discarded" },
 };
 
-function Ask({
-  action,
-  installation,
-  onClose,
-  onDone,
-}: {
-  action: Action;
-  installation: InstallationRow;
-  onClose: () => void;
-  onDone: () => void;
-}) {
+interface AskProps {
+  readonly action: Action;
+  readonly installation: Pick<InstallationRow, "uuid" | "app" | "organization_id"> & { readonly parked?: number | null };
+  readonly onClose: () => void;
+  readonly onDone: () => void;
+}
+
+/** Asks before the status of an installation, or its backlog, changes. */
+export function Ask({ action, installation, onClose, onDone }: AskProps) {
   const say = useSay();
   const { title, action: verb, isDanger, done } = ASK[action];
   const where = <strong>organization {installation.organization_id}</strong>;

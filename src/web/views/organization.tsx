@@ -3,15 +3,13 @@ import { useEffect, useState } from "preact/hooks";
 import type { Installation, InstallationPage, IntegrationHealth } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
-import { Confirm } from "../parts/dialog.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { StatusPill } from "../parts/pills.tsx";
 import { Table } from "../parts/table.tsx";
-import { useSay } from "../parts/toast.tsx";
 import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
 import { InstallationForm } from "./installation-form.tsx";
-import { BrokenWhy } from "./installations.tsx";
+import { Ask, BrokenWhy } from "./installations.tsx";
 import { PortalLink } from "./portal-link.tsx";
 import { SendAgain } from "./send-again.tsx";
 
@@ -66,7 +64,7 @@ export function OrganizationPage({ id, app }: { id: string; app: string | null }
                     {can.manage && (
                       <>
                         <button type="button" class="button small" onClick={() => setAsked(installation)}>
-                          {verbOf(installation)}
+                          {installation.status === "active" ? "Disable" : "Enable"}
                         </button>
                         <button type="button" class="button small" onClick={() => setEdited(installation)}>
                           Edit
@@ -83,7 +81,14 @@ export function OrganizationPage({ id, app }: { id: string; app: string | null }
       {can.change && <PortalLink owner={{ organization_id: id }} />}
       {sent !== null && <SendAgain slug={sent.app} installation={sent.uuid} onClose={() => setSent(null)} />}
       {edited !== null && <InstallationForm app={edited.app} installation={edited} onClose={() => setEdited(null)} onDone={page.reload} />}
-      {asked !== null && <Ask installation={asked} onClose={() => setAsked(null)} onDone={page.reload} />}
+      {asked !== null && (
+        <Ask
+          action={asked.status === "active" ? "disable" : "enable"}
+          installation={asked}
+          onClose={() => setAsked(null)}
+          onDone={page.reload}
+        />
+      )}
     </>
   );
 }
@@ -91,32 +96,4 @@ export function OrganizationPage({ id, app }: { id: string; app: string | null }
 function Why({ uuid }: { uuid: string }) {
   const { value } = useLoad(uuid, (signal) => call<IntegrationHealth>(`v1/installations/${uuid}/health`, { signal }));
   return value?.broken == null ? null : <BrokenWhy broken={value.broken} />;
-}
-
-function verbOf({ status }: Installation): "Enable" | "Disable" {
-  return status === "active" ? "Disable" : "Enable";
-}
-
-function Ask({ installation, onClose, onDone }: { installation: Installation; onClose: () => void; onDone: () => void }) {
-  const say = useSay();
-  const verb = verbOf(installation);
-  return (
-    <Confirm
-      title={`${verb} the installation?`}
-      action={verb}
-      danger={verb === "Disable"}
-      onClose={onClose}
-      onConfirm={async () => {
-        await call(`v1/installations/${installation.uuid}/${verb.toLowerCase()}`, { method: "POST" });
-        say(`${verb}d: ${installation.app}.`);
-        onDone();
-      }}
-    >
-      <p>
-        {verb === "Disable"
-          ? "Events are parked until it is enabled again. Nothing is lost."
-          : "Events are delivered again, beginning with what is parked."}
-      </p>
-    </Confirm>
-  );
 }

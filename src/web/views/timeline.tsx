@@ -1,15 +1,16 @@
 /** Status changes of integrations, circuits and deliveries, newest first. */
 import { useEffect, useState } from "preact/hooks";
 import type { StatusEventPage } from "../../client/api-types.generated.ts";
+import { describeStatus, topicOf } from "../../client/status-texts.ts";
 import { call, withQuery } from "../api.ts";
-import { day } from "../format.ts";
+import { day, shownAt } from "../format.ts";
 import { useGround } from "../ground.ts";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { Older } from "../parts/older.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { When, Zone } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
-import { describe, topicOf } from "../status-texts.ts";
+import { useNow } from "../use-now.ts";
 import { usePages } from "../use-pages.ts";
 import type { StatusEventItem } from "../wire.ts";
 import { Changes } from "./changes.tsx";
@@ -99,7 +100,7 @@ function StatusEvents({ app, shown }: { app: string | null; shown: (typeof SHOWN
 }
 
 function Item({ event, withApp }: { event: StatusEventItem; withApp: boolean }) {
-  const { kind, title, detail } = describe(event);
+  const { kind, title, detail } = describeStatus(event, shownAt(useNow()).time);
   const { app, organization_id: organization, installation_uuid: installation } = event.data;
   return (
     <li>

@@ -3,11 +3,11 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { conditionOf, dayOf, total, wantsAttention } from "../../../src/client/app-condition.ts";
 import { appStateOf } from "../../../src/client/app-state.ts";
+import { describeStatus } from "../../../src/client/status-texts.ts";
 import { linearScale, logScale } from "../../../src/web/chart-scale.ts";
 import { firstCommands } from "../../../src/web/first-commands.ts";
 import { ago, duration, percent, shortCount, shownAt } from "../../../src/web/format.ts";
 import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
-import { describe as describeEvent } from "../../../src/web/status-texts.ts";
 import type { AppRow } from "../../../src/web/wire.ts";
 import { offsetAt } from "../../../src/web/zone.ts";
 
@@ -213,6 +213,12 @@ test.each<[string, object, string, string]>([
   ["integration.recovered", { reason: { by: "probe" } }, "Integration recovered", "an attempt succeeded"],
   ["integration.disabled", { reason: { by: "person" } }, "Integration disabled", "by a person"],
   ["circuit.opened", { reason: { failures: 20, attempts: 30, window_s: 60 } }, "Circuit opened", "20 of 30 attempts failed within 60 s"],
+  [
+    "circuit.opened",
+    { reason: { failures: 20, attempts: 30, window_s: 60 }, open_until: "2026-01-05T10:11:12Z" },
+    "Circuit opened",
+    "20 of 30 attempts failed within 60 s; next attempt 10:11",
+  ],
   ["circuit.closed", { reason: null }, "Circuit closed", ""],
   ["app.failing", { attempts: 212, failures: 212, by_code: { 404: 212 } }, "App failing", "404 from 212 of 212"],
   ["app.healthy", { attempts: 900, failures: 0, by_code: {} }, "App healthy", "0 of 900 failed"],
@@ -222,7 +228,15 @@ test.each<[string, object, string, string]>([
     "App failing",
     "404 from 50, 500 from 10, 502 from 5, other codes from 6 of 80",
   ],
-  ["delivery.suppressed", { count: 200 }, "200 more deliveries given up", "within the same minute"],
+  ["delivery.suppressed", { count: 200 }, "Deliveries given up", "200 more within the same minute"],
+  [
+    "app.throttled",
+    { until: "2026-01-05T10:11:12Z", response_code: 503 },
+    "App throttled",
+    "answered 503; nothing is attempted until 10:11",
+  ],
+  ["app.throttled", {}, "App throttled", "answered 429"],
+  ["app.released", { throttled_at: "2026-01-05T10:11:12Z" }, "App released", "throttled since 10:11"],
   [
     "delivery.exhausted",
     { event_type: "issue.created", attempts: 9, last_error: "reset" },
@@ -243,7 +257,7 @@ test.each<[string, object, string, string]>([
   ],
   ["something.new", {}, "something.new", ""],
 ])("%s is shown in words", (type, data, title, detail) => {
-  const told = describeEvent({ type, data: { app: "acme", ...data } });
+  const told = describeStatus({ type, data: { app: "acme", ...data } }, (at) => at.slice(11, 16));
   expect([told.title, told.detail]).toEqual([title, detail]);
 });
 

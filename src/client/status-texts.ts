@@ -1,10 +1,9 @@
-/** Status events in words. Red means failed, amber means waiting. */
-import { failureText } from "../client/app-state.ts";
-import { counted } from "./format.ts";
-import type { StatusEventItem } from "./wire.ts";
+/** Status events in words, on the page and at the command line. */
+import type { ConditionKind } from "./app-condition.ts";
+import { failureText } from "./app-state.ts";
 
 export interface StatusText {
-  readonly kind: "bad" | "warn" | "ok" | "plain";
+  readonly kind: ConditionKind;
   readonly title: string;
   /** The reason; empty if unknown. */
   readonly detail: string;
@@ -16,6 +15,9 @@ interface Facts {
   readonly attempts?: number;
   readonly last_error?: string | null;
   readonly open_until?: string | null;
+  readonly until?: string;
+  readonly throttled_at?: string;
+  readonly last_success_at?: string | null;
   readonly by_code?: Readonly<Record<string, number>>;
   readonly count?: number;
   readonly response_code?: number;
@@ -25,7 +27,11 @@ export function topicOf(type: string): string {
   return type.split(".")[0] ?? "";
 }
 
-export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">): StatusText {
+/** @param time shows a time of the event */
+export function describeStatus(
+  { type, data }: { readonly type: string; readonly data: object },
+  time: (rfc3339: string) => string,
+): StatusText {
   const facts = data as Facts;
   switch (type) {
     case "integration.broken":
@@ -37,13 +43,17 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
     case "integration.enabled":
       return { kind: "ok", title: "Integration enabled", detail: cause(facts.reason) };
     case "circuit.opened":
-      return { kind: "warn", title: "Circuit opened", detail: circuitDetail(facts.reason) };
+      return { kind: "warn", title: "Circuit opened", detail: circuitDetail(facts, time) };
     case "circuit.closed":
       return { kind: "ok", title: "Circuit closed", detail: "" };
     case "app.throttled":
-      return { kind: "warn", title: "App throttled", detail: `answered ${facts.response_code ?? 429} with Retry-After` };
+      return { kind: "warn", title: "App throttled", detail: throttledDetail(facts, time) };
     case "app.released":
-      return { kind: "ok", title: "App released", detail: "" };
+      return {
+        kind: "ok",
+        title: "App released",
+        detail: facts.throttled_at === undefined ? "" : `throttled since ${time(facts.throttled_at)}`,
+      };
     case "delivery.exhausted":
       return { kind: "bad", title: "Delivery given up", detail: givenUpDetail(facts) };
     case "delivery.rejected":
@@ -53,15 +63,11 @@ export function describe({ type, data }: Pick<StatusEventItem, "type" | "data">)
         detail: givenUpDetail(facts),
       };
     case "delivery.suppressed":
-      return {
-        kind: "bad",
-        title: `${counted(facts.count ?? 0, "more delivery", "more deliveries")} given up`,
-        detail: "within the same minute",
-      };
+      return { kind: "bad", title: "Deliveries given up", detail: `${facts.count ?? 0} more within the same minute` };
     case "app.failing":
-      return { kind: "bad", title: "App failing", detail: healthDetail(facts) };
+      return { kind: "bad", title: "App failing", detail: healthDetail(facts, time) };
     case "app.healthy":
-      return { kind: "ok", title: "App healthy", detail: healthDetail(facts) };
+      return { kind: "ok", title: "App healthy", detail: healthDetail(facts, time) };
     default:
       return { kind: "plain", title: type, detail: "" };
   }
@@ -82,13 +88,19 @@ function cause(reason: unknown): string {
   return by === "probe" ? "an attempt succeeded" : by === "person" ? "by a person" : "";
 }
 
-function circuitDetail(reason: unknown): string {
+function circuitDetail({ reason, open_until: until }: Facts, time: (rfc3339: string) => string): string {
   const { failures, attempts, window_s: seconds } = (reason ?? {}) as { failures?: number; attempts?: number; window_s?: number };
-  return attempts === undefined ? "" : `${failures} of ${attempts} attempts failed within ${seconds} s`;
+  const why = attempts === undefined ? "" : `${failures} of ${attempts} attempts failed within ${seconds} s`;
+  return [why, until && `next attempt ${time(until)}`].filter(Boolean).join("; ");
 }
 
-function healthDetail({ attempts, by_code }: Facts): string {
-  return attempts === undefined ? "" : failureText(attempts, by_code ?? {});
+function throttledDetail({ response_code: code = 429, until }: Facts, time: (rfc3339: string) => string): string {
+  return `answered ${code}${until === undefined ? "" : `; nothing is attempted until ${time(until)}`}`;
+}
+
+function healthDetail({ attempts, by_code: byCode, last_success_at: last }: Facts, time: (rfc3339: string) => string): string {
+  if (attempts === undefined) return "";
+  return `${failureText(attempts, byCode ?? {})}${last ? `; last success ${time(last)}` : ""}`;
 }
 
 /** A delivery can go to dead letters without having been rejected. */
