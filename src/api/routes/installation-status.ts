@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { uuidParameter } from "../../registry/records.ts";
 import type { QueryHealth } from "../../status/integration-health.ts";
-import { answer, NOT_STORED, type Route, route } from "../http/route.ts";
+import { answer, type Call, NOT_STORED, type Route, route } from "../http/route.ts";
 import type { StatusChanger } from "../ports.ts";
 import { discarded, installation, integrationHealth } from "../schemas/installations.ts";
 import { preconditionOf, viewFor } from "../schemas/records.ts";
@@ -19,6 +19,15 @@ export function installationStatusRoutes(dependencies: InstallationStatusRoutesD
   const { statusChanger, queryHealth } = dependencies;
   const show = createShowInstallation(dependencies);
 
+  const changing = (verb: "enable" | "disable") => ({
+    ...({ method: "POST", access: "admin", forOrganization: "manage", params, record: true } as const),
+    answers: { 200: answer("the installation", installation), 412: "If-Match" },
+    async handle({ params: { uuid }, headers, ...call }: Call<z.output<typeof params>, undefined, undefined>) {
+      await statusChanger[verb](uuid, preconditionOf(headers));
+      return show(uuid, viewFor(call));
+    },
+  });
+
   return [
     route({
       operationId: "getInstallationHealth",
@@ -34,33 +43,15 @@ export function installationStatusRoutes(dependencies: InstallationStatusRoutesD
     }),
     route({
       operationId: "enableInstallation",
-      method: "POST",
       url: "/v1/installations/:uuid/enable",
-      access: "admin",
-      forOrganization: "manage",
       summary: "Activates a disabled or broken installation and delivers its backlog. An active installation stays unchanged.",
-      params,
-      record: true,
-      answers: { 200: answer("the installation", installation), 412: "If-Match" },
-      async handle({ params: { uuid }, headers, ...call }) {
-        await statusChanger.enable(uuid, preconditionOf(headers));
-        return show(uuid, viewFor(call));
-      },
+      ...changing("enable"),
     }),
     route({
       operationId: "disableInstallation",
-      method: "POST",
       url: "/v1/installations/:uuid/disable",
-      access: "admin",
-      forOrganization: "manage",
       summary: "Stops deliveries to an installation; they are parked until it is enabled.",
-      params,
-      record: true,
-      answers: { 200: answer("the installation", installation), 412: "If-Match" },
-      async handle({ params: { uuid }, headers, ...call }) {
-        await statusChanger.disable(uuid, preconditionOf(headers));
-        return show(uuid, viewFor(call));
-      },
+      ...changing("disable"),
     }),
     route({
       operationId: "discardBacklog",

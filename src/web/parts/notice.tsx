@@ -50,6 +50,19 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
+/** How far an answer of the API reaches. */
+export function Notes({ notes }: { notes: readonly string[] }) {
+  return (
+    <>
+      {notes.map((note) => (
+        <p key={note} class="muted">
+          {sentence(note)}
+        </p>
+      ))}
+    </>
+  );
+}
+
 /** A text of the API as a sentence, with its times as the page shows them. */
 export function sentence(text: string): string {
   const begun = replaceTimes(text.charAt(0).toUpperCase() + text.slice(1), shownAt(Date.now()).time);

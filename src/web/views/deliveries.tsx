@@ -6,7 +6,7 @@ import { useGround } from "../ground.ts";
 import { OUTCOME_OPTIONS } from "../outcomes.ts";
 import { FilterField, FilterSelect, MoreFilters } from "../parts/filters.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
-import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
+import { Empty, Failed, Loading, Notes } from "../parts/notice.tsx";
 import { Older } from "../parts/older.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { chosenSpan, TimeFields, TimeFilter, timeKey } from "../parts/time-filter.tsx";
@@ -64,11 +64,7 @@ export function DeliveriesPage({ place: { query } }: { place: Place }) {
           Deliveries that were done before <When at={last.reaches_back_to} /> may be missing.
         </p>
       )}
-      {(last?.notes ?? []).map((note) => (
-        <p key={note} class="muted">
-          {sentence(note)}
-        </p>
-      ))}
+      <Notes notes={last?.notes ?? []} />
     </>
   );
 }

@@ -6,7 +6,7 @@ import { REASON_TEXTS } from "../outcomes.ts";
 import { DELIVERY_STATES } from "../parts/delivery-state.ts";
 import { Facts } from "../parts/facts.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
-import { Failed, Loading, sentence } from "../parts/notice.tsx";
+import { Failed, Loading, Notes, sentence } from "../parts/notice.tsx";
 import { Pill, ReasonPill } from "../parts/pills.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf } from "../routing.ts";
@@ -76,11 +76,7 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           <When at={at} /> {sentence(what)}
         </p>
       ))}
-      {notes.map((note) => (
-        <p key={note} class="muted">
-          {sentence(note)}
-        </p>
-      ))}
+      <Notes notes={notes} />
     </>
   );
 }

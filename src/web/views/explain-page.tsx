@@ -10,7 +10,7 @@ import { Code } from "../parts/code.tsx";
 import { Copyable } from "../parts/copy.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
 import { RefreshIcon } from "../parts/icons.tsx";
-import { Failed, Loading, sentence } from "../parts/notice.tsx";
+import { Failed, Loading, Notes, sentence } from "../parts/notice.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
@@ -226,17 +226,5 @@ function Others({ others }: { others: readonly EventOfSameId[] }) {
         ))}
       </ul>
     </section>
-  );
-}
-
-function Notes({ notes }: { notes: readonly string[] }) {
-  return (
-    <>
-      {notes.map((note) => (
-        <p key={note} class="muted">
-          {sentence(note)}
-        </p>
-      ))}
-    </>
   );
 }

@@ -4,7 +4,7 @@ import type { Found, FoundItem } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { SearchIcon } from "../parts/icons.tsx";
-import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
+import { Empty, Failed, Loading, Notes } from "../parts/notice.tsx";
 import { Pill } from "../parts/pills.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf, type Place } from "../routing.ts";
@@ -72,9 +72,7 @@ export function FindPage({ place }: { place: Place }) {
       {value === null && error === null && <Loading what="the results" />}
       {value !== null && value.items.length === 0 && (
         <Empty title="Nothing found.">
-          {value.notes.map((note) => (
-            <p key={note}>{sentence(note)}</p>
-          ))}
+          <Notes notes={value.notes} />
         </Empty>
       )}
       {value !== null && value.items.length > 0 && (
@@ -84,11 +82,7 @@ export function FindPage({ place }: { place: Place }) {
               <Result key={item.page} item={item} isLink={hasPage(item)} />
             ))}
           </ul>
-          {value.notes.map((note) => (
-            <p key={note} class="muted">
-              {sentence(note)}
-            </p>
-          ))}
+          <Notes notes={value.notes} />
         </>
       )}
     </>
