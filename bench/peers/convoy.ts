@@ -31,7 +31,9 @@ export const convoy: Peer = {
     };
     program.run({ command: "convoy", args: ["migrate", "up"], environment });
     const printed = program.run({ command: "convoy", args: ["bootstrap", "--email", "bench@example.com", "--with-api-key"], environment });
-    const { organisation_id: organization, api_key: key } = JSON.parse(printed.slice(printed.indexOf("{"))) as Record<string, string>;
+    // Lines of its log come before.
+    const printedValue = (name: string): string => new RegExp(`"${name}": "([^"]+)"`).exec(printed)?.[1] ?? "";
+    const [organization, key] = [printedValue("organisation_id"), printedValue("api_key")];
     const commands = ["server", "agent"].map((command) => ({ command: "convoy", args: [command], environment }));
     const origin = `http://127.0.0.1:${port}`;
     const service = await startService(program, site.folder, commands, `${origin}/healthz`);
