@@ -244,11 +244,13 @@ describe("an open circuit", () => {
       await held;
       response.writeHead(500).end();
     });
-    const before = receiver.requests.length;
+    const [before, attemptsBefore] = [receiver.requests.length, world.attempts()];
     await world.publish(30);
     await receiver.waitFor(before + 30);
     expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
     failAll();
+    // Their lines are written a little later than they end.
+    await eventually(() => world.attempts() === attemptsBefore + 30);
     await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes("posthorn_in_flight 0"));
     await posthorn.install({ slug, webhook_url: receiver.url, retry_schedule_s: [] });
     await attempted(world, 1, works);
