@@ -299,7 +299,8 @@ describe("a message in hand", () => {
 
   test("is let go of by a replica that was suspended while others delivered it", async () => {
     const { bus, receiver, manager, streamOf, start, startProcess } = await aPlatform();
-    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
+    const circuit = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
+    const settings = { ...circuit, POSTHORN_TARGET_MAX_CONNECTIONS: "1" };
     const [one, two] = [await startProcess(settings), await start(settings)];
     receiver.behave(answer(503));
     await one.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1, 1], max_in_flight: 40 });
@@ -310,6 +311,10 @@ describe("a message in hand", () => {
       for await (const { num_ack_pending: pending } of manager.consumers.list(parked)) found.push(pending);
       return found;
     };
+    await eventually(async () => (await manager.streams.info(parked)).state.messages >= 30);
+    const failed = receiver.requests.length;
+    // Each replica attempts one at a time, and has others in its hands that wait for the connection.
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 500));
     await eventually(async () => (await consumers()).some((pending) => pending >= 15));
     one.child.kill("SIGSTOP");
     receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 20));
@@ -319,14 +324,14 @@ describe("a message in hand", () => {
       for (const [at, { id }] of seen(receiver).entries()) if (isOk(at)) delivered.set(id, (delivered.get(id) ?? 0) + 1);
       return delivered.size;
     };
-    const failed = receiver.requests.length;
     const isOk = (at: number): boolean => at >= failed;
     await eventually(() => countDelivered() === 40);
     one.child.kill("SIGCONT");
     // Longer than what it had in its hands would wait.
     await new Promise((resolve) => setTimeout(resolve, 6_000));
     countDelivered();
-    expect([...delivered.values()].filter((times) => times > 1)).toEqual([]);
+    // The attempt that was under way when it was suspended.
+    expect([...delivered.values()].filter((times) => times > 1).length).toBeLessThanOrEqual(1);
     await Promise.all([one.end(), two.end()]);
   });
 });
