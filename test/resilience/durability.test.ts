@@ -490,7 +490,7 @@ describe("what waits in the parked stream", () => {
     await posthorn.end();
   });
 
-  test("for a circuit, and was given back by the stop of one replica after the other, is not taken for what kills them", async () => {
+  test("for a circuit is handed out to no replica that starts or stops, so that nothing counts against it", async () => {
     const platform = await aPlatform();
     const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1", POSTHORN_CIRCUIT_OPEN_TIME: "10m" };
     const first = await platform.start(settings);
@@ -502,15 +502,11 @@ describe("what waits in the parked stream", () => {
     const parked = async () => (await platform.manager.streams.info(platform.stream("PARKED"))).state;
     await eventually(async () => (await parked()).messages === 1 && (await consumers(platform)) === 1);
     await first.end();
-    await wearOut(platform, platform.stream("PARKED"), `posthorn-app-${slug}`, 6);
-
-    const second = await platform.start(settings);
-    await eventually(async () => (await parked()).last_seq === 2);
-    await second.end();
-    await wearOut(platform, platform.stream("PARKED"), `posthorn-app-${slug}`, 5);
+    await (await platform.start(settings)).end();
     const third = await platform.start(settings);
-    await eventually(async () => (await parked()).last_seq === 3);
-    expect((await parked()).messages).toBe(1);
+    expect(await parked()).toMatchObject({ messages: 1, last_seq: 1 });
+    const { delivered } = await platform.manager.consumers.info(platform.stream("PARKED"), `posthorn-app-${slug}`);
+    expect(delivered.consumer_seq).toBe(0);
     await platform.deadLetters(third, 0);
     await third.end();
   });
