@@ -83,7 +83,7 @@ export function wireSubscribers(given: Given) {
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
-  const retries = createRetriesSubscriber({ ...handling, heldBytes: createHeldBytes(config.readAhead) });
+  const retries = createRetriesSubscriber({ ...handling, maxHeldBytes: config.readAhead });
   replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
   const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: replicaChannel });
   const fanOut = createFanOutSubscriber({

@@ -20,7 +20,7 @@ export function wireThrottles(given: Foundation & RegistryParts & StatusParts & 
   const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
   const outbox = outboxOf(registryStore.recordsOf(THROTTLES), throttleName);
   const turns = createTurns({
-    takeTokens: createTakeTokens({ lease: createLeaseTokens(redis), replicas: replicas.count, clock, logger }),
+    takeTokens: createTakeTokens({ lease: createLeaseTokens(redis), replicas: replicas.count, clock, random: Math.random, logger }),
     rateLimitOf: (app) => index.app(app)?.rateLimit ?? null,
     maxInFlightOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
     clock,

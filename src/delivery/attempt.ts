@@ -16,7 +16,7 @@ import {
   type DispositionOptions,
   uninstalled,
 } from "./disposition.ts";
-import { type EnvelopeBuilder, wholeBody } from "./envelope.ts";
+import { type EnvelopeBuilder, startOfBody } from "./envelope.ts";
 import type { HeaderBuilder } from "./headers.ts";
 import type { SendResult } from "./http/exchange.ts";
 import { readableBody } from "./http/readable-body.ts";
@@ -129,7 +129,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       spanId: span.spanId,
       requestHeaders,
       get requestBody() {
-        return wholeBody(body);
+        return startOfBody(body);
       },
       responseHeaders: result.kind === "answered" ? result.headers : null,
       responseBody,

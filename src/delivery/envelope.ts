@@ -26,6 +26,9 @@ export function createEnvelopeBuilder(defaultActorJson: string): EnvelopeBuilder
   };
 }
 
-export function wholeBody({ head, tail }: WebhookBody): Buffer {
-  return Buffer.concat([Buffer.from(head, "latin1"), tail]);
+/** More than a request log shows. */
+const SHOWN_BYTES = 4 * 1024;
+
+export function startOfBody({ head, tail }: WebhookBody): Buffer {
+  return Buffer.concat([Buffer.from(head, "latin1"), tail.subarray(0, SHOWN_BYTES)]);
 }

@@ -8,7 +8,7 @@
 export interface HeldBytes {
   /** @param pull asks for messages again */
   share(pull: () => void, options?: ShareOptions): HeldShare;
-  /** A consumer has found no room: what can't be handled soon should be given back. */
+  /** A consumer has found no room, and held messages take most of it: what can't be handled soon should be given back. */
   isScarce(): boolean;
 }
 
@@ -98,7 +98,7 @@ export function createHeldBytes(maxBytes: number): HeldBytes {
         },
       };
     },
-    isScarce: () => waiting.size > 0,
+    isScarce: () => waiting.size > 0 && bytes > maxBytes / 2,
   };
 }
 

@@ -20,6 +20,8 @@ import { createRepeatedMessages } from "./repeated-messages.ts";
 
 export interface HeldMessages {
   readonly size: number;
+  /** Those that the consumer has handed out: without those of a deleted one, which come again from the one that replaces it. */
+  readonly current: number;
   /** @returns false when the message is held already; it was renewed */
   add(message: ConsumedMessage, reply: string): boolean;
   remove(message: ConsumedMessage): void;
@@ -52,14 +54,6 @@ const TICK_MS = 1_000;
 /** So many may go in one tick (HELD-4). */
 const FEW_HEARTBEATS = 500;
 
-interface HeldState {
-  /** When the consumer was created, as the server says it. */
-  consumerCreated: string | null;
-  tickedAt: number;
-  /** The last tick before the process was suspended, until the server has answered again; null: it was not. */
-  suspendedSince: number | null;
-}
-
 /** @param onLost called on every tick for each held message whose lease is over */
 export function createHeldMessages(
   { connection, manager, connectionState, monotonicNow, logger, share }: HeldMessagesDependencies,
@@ -69,31 +63,24 @@ export function createHeldMessages(
   const held = createSlots<ConsumedMessage>();
   const leaseMs = ackWaitMs * (1 - LEASE_MARGIN);
   const heartbeatAfterMs = ackWaitMs / HEARTBEATS_PER_ACK_WAIT;
-  const state: HeldState = { consumerCreated: null, tickedAt: monotonicNow(), suspendedSince: null };
+  const suspension = createSuspension(connection, monotonicNow);
+  /** When the consumer was created, as the server says it. */
+  let consumerCreated: string | null = null;
   const repeats = createRepeatedMessages(held.each, monotonicNow);
+  let lost = 0;
 
   const loseAll = (): void => {
     repeats.expect();
-    held.each((message) => message.lose());
+    held.each((message) => {
+      if (!isLost(message)) lost++;
+      message.lose();
+    });
   };
 
   const checkConsumer = async (): Promise<void> => {
     const { created } = await manager.consumers.info(stream, consumer);
-    if (state.consumerCreated !== null && created !== state.consumerCreated) loseAll();
-    state.consumerCreated = created;
-  };
-
-  /** HELD-3. */
-  const noticeSuspension = (): void => {
-    const before = state.tickedAt;
-    state.tickedAt = monotonicNow();
-    if (state.tickedAt - before < SUSPENDED_MS) return;
-    state.suspendedSince ??= before;
-    if (connection.isClosed()) return;
-    const end = (): void => {
-      state.suspendedSince = null;
-    };
-    connection.flush().then(end, () => {});
+    if (consumerCreated !== null && created !== consumerCreated) loseAll();
+    consumerCreated = created;
   };
 
   const sendHeartbeats = (): readonly ConsumedMessage[] => {
@@ -128,11 +115,15 @@ export function createHeldMessages(
     get size() {
       return held.size;
     },
+    get current() {
+      return held.size - lost;
+    },
     add(message, reply) {
-      const receivedAt = state.suspendedSince ?? monotonicNow();
+      const receivedAt = suspension.since() ?? monotonicNow();
       const before = repeats.heldOf(message);
       if (before !== undefined) {
         // HELD-1.
+        if (isLost(before)) lost--;
         before.leaseUntil = receivedAt + leaseMs;
         before.renew(reply);
         return false;
@@ -145,6 +136,7 @@ export function createHeldMessages(
       return true;
     },
     remove(message) {
+      if (isLost(message)) lost--;
       held.remove(message);
       share?.ended(message);
       repeats.removed(message);
@@ -153,10 +145,36 @@ export function createHeldMessages(
     loseAll,
     checkConsumer,
     tick() {
-      noticeSuspension();
+      suspension.tick();
       repeats.tick();
       const sentAt = monotonicNow();
       extendLeases(sendHeartbeats(), sentAt);
     },
   };
+}
+
+/** HELD-3. */
+function createSuspension(connection: NatsConnection, monotonicNow: () => number) {
+  let tickedAt = monotonicNow();
+  let since: number | null = null;
+  return {
+    /** The last tick before the process was suspended, until the server has answered again; null: it was not. */
+    since: () => since,
+    tick(): void {
+      const before = tickedAt;
+      tickedAt = monotonicNow();
+      if (tickedAt - before < SUSPENDED_MS) return;
+      since ??= before;
+      if (connection.isClosed()) return;
+      const end = (): void => {
+        since = null;
+      };
+      connection.flush().then(end, () => {});
+    },
+  };
+}
+
+/** Its consumer was deleted, and nothing has handed it out since. */
+function isLost({ leaseUntil }: ConsumedMessage): boolean {
+  return leaseUntil === Number.NEGATIVE_INFINITY;
 }

@@ -105,7 +105,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
   const pull = (): void => {
-    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.size, mayPull() ? limit() : 0, window());
+    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.current, mayPull() ? limit() : 0, window());
   };
 
   const holder: MessageHolder = {
@@ -143,7 +143,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     requests.messageArrived();
     state.lastMessageAt = clock.now();
     const received = createConsumedMessage(message, acks, holder);
-    if (!held.add(received, message.reply ?? "")) return;
+    if (!held.add(received, message.reply ?? "")) return pull();
     // PULL-2.
     if (isIn("stopped")) return received.nak(1);
     try {

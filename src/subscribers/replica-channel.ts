@@ -20,7 +20,8 @@ export function createReplicaChannel(connection: NatsConnection, logger: Logger)
       callback(error, message) {
         try {
           if (error !== null) throw error;
-          handle(message.json(), (answer) => message.respond(JSON.stringify(answer)));
+          // A replica of an older version asks without content.
+          handle(message.data.length === 0 ? null : message.json(), (answer) => message.respond(JSON.stringify(answer)));
         } catch (problem) {
           logger.warn({ subject, error: messageOf(problem) }, "a message of another replica can't be used");
         }

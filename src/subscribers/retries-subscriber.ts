@@ -11,7 +11,7 @@ import type { SkipDelivered } from "../delivery/skip-delivered.ts";
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import { ensureConsumer, tierConsumer } from "../jetstream/consumers.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
-import type { HeldBytes } from "../jetstream/held-bytes.ts";
+import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import { ACK, createMessageHandler, decodedText, shouldRequeue } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
@@ -37,17 +37,19 @@ export interface RetriesSubscriberDependencies extends PullConsumerDependencies 
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
   readonly tracing: Tracing;
-  /** Shared by all tiers. */
-  readonly heldBytes: HeldBytes;
+  /** A limit for the held messages of all tiers together. */
+  readonly maxHeldBytes: number;
 }
 
 /** Messages of one tier held by one process. */
 const HELD_PER_TIER = 128;
 /** Most tiers are idle most of the time: the first messages are asked for by few, and more the more have come. */
 const ASKED_WHEN_IDLE = 8;
+/** Messages of a tier that may be held however large they are. */
+const ALWAYS_HELD = 8;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
-  const { manager, names, dispatcher, streams, inFlight, skipDelivered, tracing, clock } = dependencies;
+  const { manager, names, dispatcher, streams, inFlight, skipDelivered, tracing, maxHeldBytes, clock } = dependencies;
   const waiting = new Map<ConsumedMessage, () => void>();
 
   const wait = (message: ConsumedMessage, delayMs: number, then: () => void): void => {
@@ -98,7 +100,8 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     const consumer: PullConsumer = createPullConsumer(dependencies, {
       settings,
       limit: () => Math.min(HELD_PER_TIER, ASKED_WHEN_IDLE + 2 * consumer.held()),
-      heldBytes: { of: dependencies.heldBytes, always: 1 },
+      // A tier whose messages wait for hours takes no room from another.
+      heldBytes: { of: createHeldBytes(maxHeldBytes / DELAY_TIERS_S.length), always: ALWAYS_HELD },
       onMessage: (message) => onMessage(message, tierS),
       onLost: (message) => {
         waiting.get(message)?.();

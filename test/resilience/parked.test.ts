@@ -421,6 +421,37 @@ describe("a retry", () => {
     await receiver.waitFor(1);
     await posthorn.end();
   });
+
+  test("that waits for long takes no room from those that are due soon, however large it is", async () => {
+    const { bus, receiver, manager, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000", POSTHORN_READ_AHEAD: "64KiB" });
+    const ill = await startReceiver(answer(500));
+    stopping.push(ill.stop);
+    await posthorn.install({ webhook_url: ill.url, retry_schedule_s: [3_600], max_in_flight: 1_000, events: ["issue"] });
+    const retries = `${posthorn.prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
+    for (let n = 0; n < 20; n++) await bus.publish("issue.created", { organization_id: "42", data: { text: "x".repeat(8_192) } });
+    const pending = async () => (await manager.streams.info(retries)).state.messages;
+    await eventually(async () => (await pending()) === 20);
+    // Second attempts are answered when four are under way at once.
+    const together: Array<() => void> = [];
+    const known = new Set<string>();
+    receiver.behave(({ headers }, response) => {
+      const id = String(headers["webhook-id"]);
+      if (!known.has(id)) {
+        known.add(id);
+        response.statusCode = 503;
+        return void response.end();
+      }
+      together.push(() => void response.end());
+      if (together.length === 4) for (const end of together) end();
+    });
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1], events: ["comment"] });
+    for (let n = 0; n < 4; n++) await bus.publish("comment.created", event(n));
+    await receiver.waitFor(8);
+    await eventually(async () => (await pending()) === 20);
+    expect(together.length).toBe(4);
+    await posthorn.end();
+  });
 });
 
 describe("events behind those that have to wait", () => {

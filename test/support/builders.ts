@@ -1,5 +1,7 @@
 /** Values of the model for tests, each member replaceable. */
+
 import { classify } from "../../src/delivery/classify.ts";
+import type { WebhookBody } from "../../src/delivery/envelope.ts";
 import type { AttemptRecord } from "../../src/delivery/ports.ts";
 import type { App, Installation } from "../../src/model/app.ts";
 import { type Delivery, newDelivery } from "../../src/model/delivery.ts";
@@ -52,6 +54,11 @@ export function anEvent(members: Partial<Event> = {}): Event {
 /** Of a plain event. */
 export function deliveryIdOf(eventId: string, installationUuid: string, type = "issue.created"): string {
   return deliveryId({ id: eventId, type, source: null }, installationUuid);
+}
+
+/** The bytes that are sent. */
+export function bytesOf({ head, tail }: WebhookBody): Buffer {
+  return Buffer.concat([Buffer.from(head, "latin1"), tail]);
 }
 
 export function anApp(members: Partial<App> = {}): App {

@@ -3,13 +3,13 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ConfigError, loadConfig } from "../../src/config/load-config.ts";
 import { SETTINGS } from "../../src/config/settings.ts";
-import { createEnvelopeBuilder, wholeBody } from "../../src/delivery/envelope.ts";
+import { createEnvelopeBuilder } from "../../src/delivery/envelope.ts";
 import { createAddressGuard } from "../../src/delivery/http/address-guard.ts";
 import { readEvent } from "../../src/model/event-reader.ts";
 import { jsonExceeds } from "../../src/model/json-limits.ts";
 import { measureJson } from "../../src/model/json-text.ts";
 import { appBody, installationBody, parseRecord, RecordInvalid } from "../../src/registry/records.ts";
-import { storedAndRead, UUID } from "../support/builders.ts";
+import { bytesOf, storedAndRead, UUID } from "../support/builders.ts";
 import { cases, heapBytes, hostileJson, mutated, nothingIsPolluted } from "../support/fuzz.ts";
 
 const LIMITS = { maxBytes: 100_000, maxHeaders: 10, maxDepth: 64, maxKeys: 1_000, maxIdLength: 256 };
@@ -60,7 +60,7 @@ describe("events", () => {
     const { event } = read;
     expect(storedAndRead(event)).toEqual(event);
     // What is delivered says the same as what was published, and survives every stream.
-    const sent = JSON.parse(wholeBody(envelope(event, UUID)).toString()) as { data: unknown };
+    const sent = JSON.parse(bytesOf(envelope(event, UUID)).toString()) as { data: unknown };
     const published = JSON.parse(new TextDecoder().decode(body)) as { data: unknown };
     expect(JSON.stringify(sent.data)).toBe(JSON.stringify(header("ce-specversion") === undefined ? published.data : published));
     if (event.tracestate !== null) new Headers({ tracestate: event.tracestate });

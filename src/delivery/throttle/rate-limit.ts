@@ -7,7 +7,7 @@
  */
 import type { RateLimit } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
-import type { Clock } from "../../model/clock.ts";
+import type { Clock, Random } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { type Tokens, takeTokens, tokenBucket } from "../../model/token-bucket.ts";
 import { resolvesWithin } from "../../model/within.ts";
@@ -21,15 +21,19 @@ export interface RateLimitDependencies {
   /** Replicas that are alive, this one included. */
   readonly replicas: () => number;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
 }
 
 const LEASE_WITHIN_MS = 250;
-/** An empty bucket is asked again after this time, when it has several tokens, if it can hold those of so long. */
+/**
+ * An empty bucket is asked again after about this time, when it has several tokens, if it can hold those of so long. Half more or less, or one
+ * of two replicas would always ask right after the other, and get little.
+ */
 const GATHER_MS = 100;
 const LEASE_AGAIN_MS = 1_000;
 
-export function createTakeTokens({ lease, replicas, clock, logger }: RateLimitDependencies): TakeTokens {
+export function createTakeTokens({ lease, replicas, clock, random, logger }: RateLimitDependencies): TakeTokens {
   /** No lease is asked for before. */
   let leaseAt = 0;
   /** App → when its share's bucket is full again. */
@@ -50,7 +54,10 @@ export function createTakeTokens({ lease, replicas, clock, logger }: RateLimitDe
     let problem = `no answer within ${LEASE_WITHIN_MS} ms`;
     const leased = lease(app, bucket, count).then(
       ({ granted, waitMs }) => {
-        tokens = { granted, waitMs: granted < count ? Math.max(waitMs, Math.min(GATHER_MS, bucket.toleranceMs)) : waitMs };
+        tokens = {
+          granted,
+          waitMs: granted < count ? Math.max(waitMs, Math.min(GATHER_MS * (0.5 + random()), bucket.toleranceMs)) : waitMs,
+        };
       },
       (error: unknown) => {
         problem = messageOf(error);

@@ -76,9 +76,13 @@ export function createEntryStore(dependencies: EntryStoreDependencies): EntrySto
     apply,
     async storeWaiting() {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS);
+      // One whose event was handed out to somebody else keeps back no other.
+      let failed: PromiseSettledResult<void> | undefined;
       for (let from = 0; from < late.length && isRunning(); from += STORES_AT_ONCE) {
-        await Promise.all(late.slice(from, from + STORES_AT_ONCE).map(storeOne));
+        const stores = await Promise.allSettled(late.slice(from, from + STORES_AT_ONCE).map(storeOne));
+        failed ??= stores.find(({ status }) => status === "rejected");
       }
+      if (failed?.status === "rejected") throw failed.reason;
     },
     storing: () => storing,
   };

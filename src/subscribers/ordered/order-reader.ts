@@ -14,18 +14,19 @@
 import { DeliverPolicy, type JetStreamManager } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandOut, RegistryView } from "../../delivery/ports.ts";
-import { ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
+import { type ConsumerSettings, ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
 import type { HeldBytes } from "../../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { endFailed } from "../../jetstream/message-handler.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
-import { createPullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
+import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
 import { nextMessage } from "../../jetstream/stored-message.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import type { Installation } from "../../model/app.ts";
 import { type Delivery, newDelivery } from "../../model/delivery.ts";
 import type { Event } from "../../model/event.ts";
 import type { ReadEvent } from "../../model/event-reader.ts";
+import type { Logger } from "../../model/logger.ts";
 import type { PoisonLimit } from "../parked/poison-limit.ts";
 
 /** An event whose deliveries are not all done. */
@@ -68,6 +69,10 @@ export interface OrderReaderOptions {
 
 /** Events held at once; deliveries that wait are stored after a moment, which ends their events. */
 const MAX_HELD = 2_048;
+/** Events asked for at once: they may be larger than those before. */
+const MAX_ASKED = 128;
+/** Events that stay missing although they were read again this often are passed over. */
+const MAX_RESTARTS = 5;
 
 export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: OrderReaderOptions): OrderReader {
   const { manager, names, registry, readEvent, match, isHeld, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
@@ -77,8 +82,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
-  /** The consumer was deleted, to be created again. */
-  let isRestarting = false;
+  const restarts = createRestarts(manager, settings, logger);
   const series = createSeries();
   const isReading = (): boolean => !stopped && isHeld();
 
@@ -87,7 +91,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   const ensure = async (): Promise<void> => {
     suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
     await ensureConsumer(manager, settings, async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 }));
-    isRestarting = false;
+    restarts.done();
   };
 
   const read = (message: ConsumedMessage): void => {
@@ -105,31 +109,18 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
 
   const isNext = ({ sequence }: ConsumedMessage): boolean => sequence <= readTo + 1;
 
-  /** ORDER-8. */
-  const restartIfMissing = async ({ sequence }: ConsumedMessage): Promise<void> => {
-    const first = await nextMessage(manager, stream, ">", readTo + 1);
-    if (first === null || first.seq >= sequence) return;
-    logger.warn(
-      { stream, consumer: settings.consumer, from: first.seq, to: sequence - 1 },
-      "events got lost on their way and are read again",
-    );
-    await unlessNotFound(manager.consumers.delete(stream, settings.consumer));
-    isRestarting = true;
-  };
-
   const readInTurn = async (message: ConsumedMessage, handOut: HandOut | null): Promise<void> => {
-    if (!isNext(message) && !isRestarting && isReading()) await restartIfMissing(message);
-    const isWanted = (): boolean => isReading() && (!isRestarting || isNext(message));
+    if (!isNext(message) && isReading()) await restarts.restartIfMissing(readTo + 1, message.sequence);
+    const isWanted = (): boolean => isReading() && (!restarts.isUnderWay() || isNext(message));
     const poison = isWanted() ? ((await handOut?.begin()) ?? null) : null;
     if (!isWanted()) {
       handOut?.giveBack();
       return message.drop();
     }
     if (poison === null) return read(message);
-    readTo = Math.max(readTo, message.sequence);
-    const heldEvent = events.hold(message, 1);
     await giveUp.message(message, "redelivered", poison, null);
-    heldEvent.done();
+    readTo = Math.max(readTo, message.sequence);
+    message.ack();
   };
 
   /** In the order in which they came: what comes behind one that takes a while waits for it. */
@@ -144,9 +135,10 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     );
   };
 
-  const loop = createPullConsumer(dependencies, {
+  const loop: PullConsumer = createPullConsumer(dependencies, {
     settings,
-    limit: () => (isReading() ? MAX_HELD : 0),
+    limit: () => (isReading() ? Math.min(MAX_HELD, loop.held() + MAX_ASKED) : 0),
+    window: () => MAX_ASKED,
     heldBytes: { of: dependencies.heldBytes, always: 1 },
     onMessage,
     recover: ensure,
@@ -165,6 +157,36 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     },
     floor,
     readTo: () => readTo,
+  };
+}
+
+/** ORDER-8. */
+function createRestarts(manager: JetStreamManager, { stream, consumer }: ConsumerSettings, logger: Logger) {
+  /** The consumer was deleted, to be created again. */
+  let isUnderWay = false;
+  let missing = { sequence: 0, restarts: 0 };
+  return {
+    isUnderWay: () => isUnderWay,
+    done(): void {
+      isUnderWay = false;
+    },
+    /** Restarts if the stream has an event from `wanted` on before the one that came. */
+    async restartIfMissing(wanted: number, came: number): Promise<void> {
+      if (isUnderWay) return;
+      const first = await nextMessage(manager, stream, ">", wanted);
+      if (first === null || first.seq >= came) return;
+      const fields = { stream, consumer, from: first.seq, to: came - 1 };
+      missing = { sequence: first.seq, restarts: missing.sequence === first.seq ? missing.restarts + 1 : 1 };
+      if (missing.restarts > MAX_RESTARTS) return logger.error(fields, "events are in the stream and don't arrive: they are passed over");
+      logger.warn(fields, "events got lost on their way and are read again");
+      isUnderWay = true;
+      try {
+        await unlessNotFound(manager.consumers.delete(stream, consumer));
+      } catch (error) {
+        isUnderWay = false;
+        throw error;
+      }
+    },
   };
 }
 

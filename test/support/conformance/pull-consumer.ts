@@ -65,6 +65,17 @@ export function describePullConsumer(createWorld: () => Promise<PullConsumerWorl
     await consumer.stop();
   });
 
+  test("gets back what it holds when its consumer is deleted while it holds as much as it may", async () => {
+    const { world, consumer, received } = await started(1);
+    await world.store("a");
+    await world.until(() => received.length === 1);
+    await world.deleteConsumer();
+    await world.until(() => received[0]?.isOurs() === false);
+    await world.until(() => received[0]?.isOurs() === true);
+    expect([received.length, consumer.held()]).toEqual([1, 1]);
+    await consumer.stop();
+  });
+
   test("keeps a held message alive for longer than ack_wait", async () => {
     const { world, consumer, received } = await started(2);
     await world.store("a");

@@ -2,11 +2,11 @@ import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
-import { createEnvelopeBuilder, type WebhookBody, wholeBody } from "../../../src/delivery/envelope.ts";
+import { createEnvelopeBuilder, startOfBody, type WebhookBody } from "../../../src/delivery/envelope.ts";
 import { createHeaderBuilder } from "../../../src/delivery/headers.ts";
 import { sign } from "../../../src/delivery/signature.ts";
 import type { Event } from "../../../src/model/event.ts";
-import { aDelivery, anApp, anEvent, SECRET, UUID } from "../../support/builders.ts";
+import { aDelivery, anApp, anEvent, bytesOf, SECRET, UUID } from "../../support/builders.ts";
 
 const defaultActor = '{"type":"application","id":"sentry","name":"Sentry"}';
 const trace = {
@@ -18,7 +18,7 @@ const trace = {
 
 describe("the body", () => {
   const envelope = createEnvelopeBuilder(defaultActor);
-  const body = (event: Event, uuid: string): Buffer => wholeBody(envelope(event, uuid));
+  const body = (event: Event, uuid: string): Buffer => bytesOf(envelope(event, uuid));
 
   test("has action, installation, data and actor in that order, as published", () => {
     const event = anEvent({ dataJson: '{"z":1.0,"a":12345678901234567890,"u":"Grüße 🚀"}', actorJson: '{"type":"user","id":71}' });
@@ -46,6 +46,13 @@ describe("the body", () => {
     const event = anEvent();
     const other = "ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f";
     expect(body(event, other).toString()).toBe(body(event, UUID).toString().replace(UUID, other));
+  });
+
+  test("BODY-1: of a failed attempt is shown from its start, without a copy of the whole", () => {
+    const event = anEvent({ dataJson: `{"text":"${"x".repeat(1_000_000)}"}` });
+    const start = startOfBody(envelope(event, UUID));
+    expect(start.length).toBeLessThan(5_000);
+    expect(body(event, UUID).subarray(0, start.length).equals(start)).toBe(true);
   });
 
   test("BODY-1: of one event is the same bytes for all installations, however many other events come in between", () => {

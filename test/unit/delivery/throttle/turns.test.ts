@@ -219,7 +219,11 @@ describe("a rate limit", () => {
     const store = createStore();
     const receiver = createReceiver(20, 40);
     for (let n = 0; n < 2; n++)
-      attemptAlways(turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, logger: silentLogger })), receiver, 2);
+      attemptAlways(
+        turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, random: () => 0.5, logger: silentLogger })),
+        receiver,
+        2,
+      );
     for (let s = 0; s < 60; s++) await clock.advance(1_000);
     expect(receiver.refused).toEqual([]);
     expect(receiver.taken.length).toBeGreaterThan(60 * 20 * 0.98);
@@ -237,7 +241,11 @@ describe("a rate limit", () => {
       const store = createStore();
       const receiver = createReceiver(perS, burst);
       for (let n = 0; n < 2; n++)
-        attemptAlways(turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, logger: silentLogger })), receiver, 2);
+        attemptAlways(
+          turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, random: () => 0.5, logger: silentLogger })),
+          receiver,
+          2,
+        );
       for (let s = 0; s < 60; s++) await clock.advance(1_000);
       expect(receiver.refused).toEqual([]);
       expect(receiver.taken.length).toBeGreaterThan(60 * perS * 0.98);
@@ -250,7 +258,11 @@ describe("a rate limit", () => {
     const store = createStore();
     const receiver = createReceiver(1e6, 1e6);
     for (let n = 0; n < 2; n++)
-      attemptAlways(turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, logger: silentLogger })), receiver, 2);
+      attemptAlways(
+        turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 2, clock, random: () => 0.5, logger: silentLogger })),
+        receiver,
+        2,
+      );
     for (let s = 0; s < 10; s++) await clock.advance(1_000);
     store[fault] = true;
     for (let s = 0; s < 20; s++) {
@@ -270,7 +282,7 @@ describe("a rate limit", () => {
   test("parks what would have to wait longer than a moment", async () => {
     limit = { perS: 2, burst: 1 };
     const store = createStore();
-    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, logger: silentLogger }));
+    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, random: () => 0.5, logger: silentLogger }));
     const first = turns.takeWithin("acme", 500);
     await clock.advance(0);
     expect(await first).toBe("granted");
@@ -282,7 +294,7 @@ describe("a rate limit", () => {
   test.each([null, { perS: 100, burst: 3 }])("that becomes %j lets those go that wait for it", async (next) => {
     limit = { perS: 0.01, burst: 1 };
     const store = createStore();
-    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, logger: silentLogger }));
+    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, random: () => 0.5, logger: silentLogger }));
     let granted = 0;
     for (let n = 0; n < 3; n++) void Promise.resolve(turns.take("acme")).then(() => granted++);
     await clock.advance(1_000);
@@ -296,7 +308,7 @@ describe("a rate limit", () => {
   test("uses up no turn for a wait that nobody wants any more", async () => {
     limit = { perS: 1, burst: 1 };
     const store = createStore();
-    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, logger: silentLogger }));
+    const turns = turnsWith(createTakeTokens({ lease: store.lease, replicas: () => 1, clock, random: () => 0.5, logger: silentLogger }));
     await turns.take("acme");
     let wanted = true;
     let ended = 0;
