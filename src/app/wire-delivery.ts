@@ -36,10 +36,10 @@ const BULKHEAD_WAIT_MS = 500;
 /** How long a person waits for what they asked to be stored; as long as a publish without an answer takes. */
 const STORED_WITHIN_MS = 5_000;
 /**
- * A delivery of an ordered app is attempted again when its outcome can't be stored within this time: with a full store, only a delivery
+ * A delivery that waited in a stream is attempted again when its outcome can't be stored within this time: with a full store, only one
  * that succeeds makes room.
  */
-const OWNER_STORES_WITHIN_MS = 2_000;
+const STORES_WITHIN_MS = 2_000;
 
 export function wireDelivery(given: Given) {
   const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
@@ -83,13 +83,13 @@ export function wireDelivery(given: Given) {
   const dispatcherInto = (streams: DeliveryStreamWriter, into: GiveUp) =>
     createDispatcher({ ...dispatching, streams, giveUp: into, takeRoom: share.take });
   const dispatcher = dispatcherInto(deliveryStreams, giveUp);
-  const ownerStreams = deliveryStreams.within(OWNER_STORES_WITHIN_MS);
-  const ownerGiveUp = giveUpInto(given, { ...ownerStreams, announce: deliveryStreams.announce });
+  const queueStreams = deliveryStreams.within(STORES_WITHIN_MS);
+  const queueGiveUp = giveUpInto(given, { ...queueStreams, announce: deliveryStreams.announce });
   return {
     ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, share },
     ...{
-      ownerStreams,
-      ownerDispatcher: dispatcherInto(ownerStreams, ownerGiveUp),
+      queueStreams,
+      queueDispatcher: dispatcherInto(queueStreams, queueGiveUp),
       skipDelivered,
       inFlight: createInFlight(),
       deliveryStreams,

@@ -65,7 +65,13 @@ export function wireSubscribers(given: Given) {
   };
   const parkedQueues = createParkedQueues(
     {
-      ...{ ...handling, attemptParked, attemptsSoon: attemptsSoonOf(given), heldBytes: createHeldBytes(config.readAhead) },
+      ...{
+        ...handling,
+        dispatcher: given.queueDispatcher,
+        attemptParked,
+        attemptsSoon: attemptsSoonOf(given),
+        heldBytes: createHeldBytes(config.readAhead),
+      },
       isOwned: (app) => orderRecords.get(app) !== undefined,
       onWake: given.wakeOwner,
     },
@@ -73,7 +79,7 @@ export function wireSubscribers(given: Given) {
   );
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
-    ...{ dispatcher: given.ownerDispatcher, streams: given.ownerStreams },
+    ...{ dispatcher: given.queueDispatcher, streams: given.queueStreams },
     ...{ poisonLimit, heldBytes: createHeldBytes(config.readAhead) },
     countOf: parkedQueues.count,
     busyQueues: parkedQueues.busyQueues,
@@ -83,7 +89,7 @@ export function wireSubscribers(given: Given) {
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
-  const retries = createRetriesSubscriber({ ...handling, maxHeldBytes: config.readAhead });
+  const retries = createRetriesSubscriber({ ...handling, dispatcher: given.queueDispatcher, maxHeldBytes: config.readAhead });
   replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
   const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: replicaChannel });
   const fanOut = createFanOutSubscriber({

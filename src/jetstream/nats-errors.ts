@@ -36,6 +36,13 @@ export function isStreamMissing(error: unknown): boolean {
   return error instanceof NatsError && error.api_error?.err_code === STREAM_NOT_FOUND;
 }
 
+const SUBJECT_OVERLAP = 10065;
+
+/** The answer to the creation of a stream that is being created, among other reasons. */
+export function isSubjectOverlap(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.err_code === SUBJECT_OVERLAP;
+}
+
 /** Why a call may succeed later without anybody changing a setting; null when it won't. */
 export function unavailability(error: unknown): string | null {
   if (error instanceof AppError) return error.code === "NATS_UNREACHABLE" ? error.message : null;

@@ -56,3 +56,8 @@ export class AppError extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** Whether a stream has not taken a message, but may take it later. */
+export function isRefusedForNow(error: unknown): boolean {
+  return error instanceof AppError && error.code === "STREAM_REFUSED" && error.retryable;
+}

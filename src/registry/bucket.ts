@@ -1,6 +1,6 @@
 /** The registry bucket `<prefix>-registry` (NATS KV): values under keys, with their history, written by compare-and-set. */
 import { type KV, type KvEntry, KvWatchInclude, type NatsConnection, NatsError, type QueuedIterator } from "nats";
-import { unreachableOr } from "../jetstream/nats-errors.ts";
+import { isSubjectOverlap, unreachableOr } from "../jetstream/nats-errors.ts";
 import type { PipelinedPublish } from "../jetstream/pipelined-publish.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
@@ -56,7 +56,9 @@ export function createBucket({ connection, publish, logger }: BucketDependencies
   return {
     name,
     async open() {
-      bucket = await connection.jetstream().views.kv(name, { history: HISTORY, replicas: options.replicas });
+      const openOrCreate = () => connection.jetstream().views.kv(name, { history: HISTORY, replicas: options.replicas });
+      // Another replica may be creating it.
+      bucket = await openOrCreate().catch((error: unknown) => (isSubjectOverlap(error) ? openOrCreate() : Promise.reject(error)));
       await keepHistory(connection, name, logger);
     },
     async watch({ fromRevision, onEntry, onCaughtUp }) {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadAppsFile } from "../../src/registry/apps-file.ts";
 import { NO_PRECONDITION } from "../../src/registry/record-tag.ts";
 import { SECRET, UUID } from "../support/builders.ts";
+import { eventually } from "../support/eventually.ts";
 import { type Replica, startReplica } from "../support/registry-replica.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
@@ -153,6 +154,7 @@ describe("a large apps file", () => {
     const [one, two] = await Promise.all([replica("behind"), replica("behind")]);
     const file = appsFile(1);
     await loadAppsFile(file, one.bulkRegistry, silentLogger);
+    await eventually(() => two.index.app("app-0"));
     // Its watch is stopped, so its memory stays as it is.
     await two.store.stop();
     await one.registry.rotateSecret("app-0");

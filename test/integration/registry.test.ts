@@ -39,6 +39,13 @@ async function replica(prefix: string, encryptionKey: EncryptionKey | null = nul
 const app = { webhook_url: "https://hooks.acme.example/in", events: ["issue"] };
 const installation = { app: "acme", organization_id: 42 };
 
+test("replicas that start together on a new server find one bucket", async () => {
+  for (let n = 0; n < 10; n++) {
+    const replicas = await Promise.all(Array.from({ length: 4 }, () => replica(`together-${n}`)));
+    expect(new Set(replicas.map(({ store }) => store.seen())).size).toBe(1);
+  }
+});
+
 describe("a change", () => {
   test("is in this replica's index when it answers, and in the others' soon after", async () => {
     const [one, two] = await Promise.all([replica("two"), replica("two")]);

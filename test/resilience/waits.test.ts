@@ -341,6 +341,8 @@ test.each([
   [true, "6"],
   // The first deliveries are given up while there is no room for their status events.
   [true, "100000"],
+  // All that waits are retries.
+  [false, "100000"],
 ])("what waits flows out of a full store, and room comes from that (ordered: %s, circuit after %s)", async (ordered, minAttempts) => {
   const own = await startNatsServer({ maxFileStore: "12MB" });
   stopping.push(own.stop);
@@ -364,8 +366,11 @@ test.each([
     const { body } = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
     return body.status === 503 && body.code === "STORE_FULL";
   });
+  // Attempts that fail now have outcomes that can't be stored.
+  await receiver.waitFor(receiver.requests.length + 3);
   receiver.behave(answer(200));
-  await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
+  for (const stream of ["PARKED", "RETRIES"])
+    await eventually(async () => (await manager.streams.info(streamOf(stream))).state.messages === 0);
   await posthorn.end();
 });
 

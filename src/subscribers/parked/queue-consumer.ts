@@ -7,6 +7,7 @@
  *         Nothing is pulled while it would only be held, and what is held is given back when consumers of other queues find no room.
  * QUEUE-2  The server hands out nothing in place of a message whose ack it doesn't have. So acks are sent as soon as they are as many as
  *          the messages that are still held; at the ticks of all acks alone, a queue would empty at `maxInFlight` per tick.
+ * QUEUE-3  A message whose outcome can't be stored soon is attempted again: in a full store, only a delivery that succeeds makes room.
  */
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
@@ -20,6 +21,7 @@ import type { HeldBytes } from "../../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
 import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
+import { isRefusedForNow } from "../../model/app-error.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
 import { type AttemptParked, type ParkElsewhere, storeEnd, waitsUntil } from "./attempt-parked.ts";
 
@@ -60,7 +62,7 @@ const ASK_AGAIN_MS = 1_000;
 const LONGEST_BACKOFF = 6;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
-  const { attemptParked, heldBytes, attemptsSoon, clock } = dependencies;
+  const { attemptParked, heldBytes, attemptsSoon, connectionState, clock } = dependencies;
   const { queue, maxInFlight } = options;
   const share = `parked:${queue.app}`;
   const sleepers = new Set<() => void>();
@@ -87,19 +89,31 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
   const handle = async (message: ConsumedMessage, stored: DeliveryMessage): Promise<MessageEnd> => {
     const { delivery, dueAt } = stored;
     const waiting = { delivery, source: message, message };
-    const storedBy = (end: ParkElsewhere | RetryDisposition | DeadLetterDisposition): Promise<MessageEnd> =>
-      storeEnd(dependencies, waiting, end).then(() => ACK);
+    /** QUEUE-3. While NATS is down it is tried on: that makes room nowhere. */
+    const isStored = async (end: ParkElsewhere | RetryDisposition | DeadLetterDisposition): Promise<boolean> => {
+      for (;;) {
+        try {
+          await storeEnd(dependencies, waiting, end);
+          return true;
+        } catch (error) {
+          if (!isRefusedForNow(error)) throw error;
+          if (closed || connectionState.up) return false;
+          await pause(ASK_AGAIN_MS);
+        }
+      }
+    };
     if (stored.blockedBy !== undefined) return ACK;
-    const notDue = waitsUntil(dueAt, delivery, clock.now());
-    if (notDue !== null) return storedBy(notDue);
     while (!closed) {
-      const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed });
+      const end =
+        waitsUntil(dueAt, delivery, clock.now()) ??
+        (await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed }));
       if (end === "done") return ACK;
       if (end === "closed" || end === "stopped") return giveBack();
       if (end === "again") continue;
-      if (end !== "wait") return storedBy(end);
-      if (shouldRequeue(message)) return storedBy({ kind: "park", queue, why: "queue" });
-      if (heldBytes.isScarce() && attemptsSoon(queue.app) === 0) return giveBack();
+      if (end === "wait") {
+        if (shouldRequeue(message) && (await isStored({ kind: "park", queue, why: "queue" }))) return ACK;
+        if (heldBytes.isScarce() && attemptsSoon(queue.app) === 0) return giveBack();
+      } else if (await isStored(end)) return ACK;
       await pause(ASK_AGAIN_MS);
     }
     return giveBack();
