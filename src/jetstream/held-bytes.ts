@@ -14,7 +14,7 @@ export interface HeldBytes {
 
 export interface ShareOptions {
   /** Messages that the consumer may hold or ask for whatever the others have; they are not reserved. For consumers of a fixed number. */
-  readonly always?: number;
+  readonly always?: () => number;
 }
 
 /** A consumer's part of it. */
@@ -63,17 +63,17 @@ export function createHeldBytes(maxBytes: number): HeldBytes {
   };
 
   return {
-    share(pull, { always = 0 } = {}) {
+    share(pull, { always = () => 0 } = {}) {
       let ownReserved = 0;
       let isStopped = false;
       return {
         room(used) {
-          const free = Math.max(room(), always - used);
+          const free = Math.max(room(), always() - used);
           if (free <= 0) waiting.add(pull);
           return free;
         },
         asked(outstanding) {
-          const now = isStopped ? 0 : Math.max(0, outstanding - always);
+          const now = isStopped ? 0 : Math.max(0, outstanding - always());
           if (now === ownReserved) return;
           const isLess = now < ownReserved;
           reserved += now - ownReserved;

@@ -38,6 +38,8 @@ export interface Replicas {
   /** From now on this replica says its load to the others. */
   reportLoad(load: () => ReplicaLoad): void;
   say(more?: Pick<ReplicaMessage, "wanted" | "leaves">): void;
+  /** The listener is called when another replica has left, or says nothing any more. */
+  onGone(listener: () => void): void;
   /** The listener gets the messages of the others. */
   onMessage(listener: (message: ReplicaMessage) => void): void;
 }
@@ -61,6 +63,7 @@ export function createReplicas(dependencies: ReplicasDependencies, self: Pick<Re
   const subject = dependencies.names.replicas;
   const others = new Map<string, Replica>();
   const listeners: Array<(message: ReplicaMessage) => void> = [];
+  const goneListeners: Array<() => void> = [];
   const startedAt = clock.now();
   let loadOf: () => ReplicaLoad = () => ({ inFlight: 0, waiting: 0, isReady: false });
   let isLeaving = false;
@@ -73,21 +76,28 @@ export function createReplicas(dependencies: ReplicasDependencies, self: Pick<Re
     const wire: Wire = { replica: self.id, seen: seen(), state: own(), ...more };
     connection.publish(subject, JSON.stringify(wire));
   };
-  const saying = every(clock, EVERY_MS, () => say());
+  const saying = every(clock, EVERY_MS, () => {
+    say();
+    alive();
+  });
+
+  const remove = (id: string): void => {
+    if (others.delete(id)) for (const listener of goneListeners) listener();
+  };
 
   const receive = ({ state, ...message }: Wire): void => {
     const { replica: id, leaves } = message;
     // The others don't wait for this replica any more.
     if (id === self.id || isLeaving) return;
     const isNew = !others.has(id);
-    if (leaves === true) others.delete(id);
+    if (leaves === true) remove(id);
     else others.set(id, { host: null, version: null, startedAt: null, load: null, ...state, id, seenAt: clock.now() });
     for (const listener of listeners) listener(message);
     if (isNew && leaves !== true) say();
   };
 
   const alive = (): Replica[] => {
-    for (const [id, { seenAt }] of others) if (clock.now() - seenAt > GONE_AFTER_MS) others.delete(id);
+    for (const [id, { seenAt }] of others) if (clock.now() - seenAt > GONE_AFTER_MS) remove(id);
     return [...others.values()];
   };
 
@@ -116,6 +126,7 @@ export function createReplicas(dependencies: ReplicasDependencies, self: Pick<Re
       loadOf = load;
     },
     say,
+    onGone: (listener) => void goneListeners.push(listener),
     onMessage: (listener) => void listeners.push(listener),
   };
 }

@@ -15,6 +15,7 @@ import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
+import type { Replicas } from "../jetstream/replicas.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { isRefusedForNow } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -40,6 +41,7 @@ export interface RetriesSubscriberDependencies extends PullConsumerDependencies 
   readonly tracing: Tracing;
   /** A limit for the held messages of all tiers together. */
   readonly maxHeldBytes: number;
+  readonly replicas: Pick<Replicas, "onGone">;
 }
 
 /** Messages of one tier held by one process. */
@@ -48,10 +50,13 @@ const HELD_PER_TIER = 128;
 const ASKED_WHEN_IDLE = 8;
 /** Messages of a tier that may be held however large they are. */
 const ALWAYS_HELD = 8;
+/** The messages of a replica that is gone come back within ack_wait: as many more may be held of each tier for so long. */
+const MORE_HELD_FOR_MS = 60_000;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
   const { manager, names, dispatcher, streams, inFlight, skipDelivered, tracing, maxHeldBytes, clock } = dependencies;
   const waiting = new Map<ConsumedMessage, () => void>();
+  let more = 0;
 
   const wait = (message: ConsumedMessage, delayMs: number, then: () => void): void => {
     const cancel = clock.after(delayMs, () => {
@@ -100,9 +105,9 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     };
     const consumer: PullConsumer = createPullConsumer(dependencies, {
       settings,
-      limit: () => Math.min(HELD_PER_TIER, ASKED_WHEN_IDLE + 2 * consumer.held()),
+      limit: () => Math.min(HELD_PER_TIER, ASKED_WHEN_IDLE + 2 * consumer.held()) + more,
       // A tier whose messages wait for hours takes no room from another.
-      heldBytes: { of: createHeldBytes(maxHeldBytes / DELAY_TIERS_S.length), always: ALWAYS_HELD },
+      heldBytes: { of: createHeldBytes(maxHeldBytes / DELAY_TIERS_S.length), always: () => ALWAYS_HELD + more },
       onMessage: (message) => onMessage(message, tierS),
       onLost: (message) => {
         waiting.get(message)?.();
@@ -111,6 +116,15 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
       recover: ensure,
     });
     return { ensure, consumer };
+  });
+
+  /** They would wait for a place behind messages that are due later. */
+  dependencies.replicas.onGone(() => {
+    more += HELD_PER_TIER;
+    clock.after(MORE_HELD_FOR_MS, () => {
+      more -= HELD_PER_TIER;
+    });
+    for (const { consumer } of tiers) consumer.wake();
   });
 
   return {

@@ -1,5 +1,6 @@
 /** The parked and retries streams over restarts and replicas. */
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { AckPolicy, createInbox, type JetStreamManager, nanos } from "nats";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
@@ -420,6 +421,48 @@ describe("a retry", () => {
     await bus.publish("comment.created", { organization_id: "42", data: {} });
     await receiver.waitFor(1);
     await posthorn.end();
+  });
+
+  test("of a replica that stops is taken by one that holds as many as it may of those that are due later", async () => {
+    const { bus, manager, start } = await aPlatform();
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
+    const one = await start(settings);
+    const known = new Set<string>();
+    const again: string[] = [];
+    const receiver = await startReceiver((request, response) => {
+      const [id, resource] = ["webhook-id", "sentry-hook-resource"].map((name) => String(request.headers[name]));
+      if (id === undefined || resource === undefined) return;
+      if (known.has(id)) again.push(resource);
+      // Issues and comments wait in the tier of 16 s first, the alert in others.
+      else response.writeHead(500, { "retry-after": resource === "metric_alert" ? "12" : "17" });
+      known.add(id);
+      response.end();
+    });
+    stopping.push(receiver.stop);
+    await one.install({
+      webhook_url: receiver.url,
+      retry_schedule_s: [1],
+      max_in_flight: 1_000,
+      events: ["issue", "comment", "metric_alert"],
+    });
+    const retries = `${one.prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
+    const handedOut = async (): Promise<number> => {
+      let most = 0;
+      for await (const { num_ack_pending: count } of manager.consumers.list(retries)) most = Math.max(most, count);
+      return most;
+    };
+    for (let n = 0; n < 20; n++) await bus.publish("issue.created", event(n));
+    await eventually(async () => (await handedOut()) === 20);
+    const other = await start(settings);
+    // The issues are due 5 s before the alert, and that 4 s before the comments leave their tier.
+    await sleep(10_000);
+    await bus.publish("metric_alert.critical", event(20));
+    await Promise.all(upTo(260).map((n) => bus.publish("comment.created", event(100 + n))));
+    await eventually(async () => (await handedOut()) === 256);
+    await one.end();
+    await eventually(() => again.length === 281);
+    expect(again.slice(0, 21)).toEqual([...Array(20).fill("issue"), "metric_alert"]);
+    await other.end();
   });
 
   test("that waits for long takes no room from those that are due soon, however large it is", async () => {

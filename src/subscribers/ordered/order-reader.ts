@@ -139,7 +139,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     settings,
     limit: () => (isReading() ? Math.min(MAX_HELD, loop.held() + MAX_ASKED) : 0),
     window: () => MAX_ASKED,
-    heldBytes: { of: dependencies.heldBytes, always: 1 },
+    heldBytes: { of: dependencies.heldBytes, always: () => 1 },
     onMessage,
     recover: ensure,
   });

@@ -28,7 +28,7 @@ test("BYTES-1: what is held and what was asked for take up the room of all consu
 
 test("BYTES-1: one message may be asked for, however large messages are, and by a consumer that always may", () => {
   const { all, share } = withAverage(10 * KB, 0);
-  const always = all.share(() => {}, { always: 1 });
+  const always = all.share(() => {}, { always: () => 1 });
   expect([share.room(0), always.room(0)]).toEqual([1, 1]);
   share.asked(1);
   expect([share.room(1), always.room(0), always.room(1)]).toEqual([0, 1, 0]);
