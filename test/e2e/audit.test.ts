@@ -1,6 +1,6 @@
 /** Who changed what: every change of a record, by whichever way. */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -15,10 +15,11 @@ let nats: Server;
 let redis: Server;
 let posthorn: Posthorn;
 const inFile = randomUUID();
+const folder = mkdtempSync(join(tmpdir(), "posthorn-audit-"));
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
-  const appsFile = join(mkdtempSync(join(tmpdir(), "posthorn-audit-")), "apps.yaml");
+  const appsFile = join(folder, "apps.yaml");
   writeFileSync(
     appsFile,
     `apps: [{slug: filed, webhook_url: "https://hooks.example/a"}]\ninstallations: [{uuid: ${inFile}, app: filed, organization_id: "42"}]\n`,
@@ -32,6 +33,7 @@ beforeAll(async () => {
 afterAll(async () => {
   expect(await posthorn.end()).toBe(0);
   await Promise.all([nats.stop(), redis.stop()]);
+  rmSync(folder, { recursive: true });
 });
 
 const call = (method: string, path: string, body?: unknown, headers: Record<string, string> = ROBIN) =>
