@@ -1,6 +1,6 @@
 /**
  * One round of one peer: a saturated phase, single events at half of that rate, a kill of the product, and an endpoint that hangs.
- * Events are published as any client would, with so many calls under way, and are counted where they arrive.
+ * A client publishes the events, with a fixed number of calls under way, and the receiver counts what arrives.
  */
 import type { Receiver } from "../support/start-receiver.ts";
 import { monotonicUs, percentile } from "../support/usage.ts";
@@ -16,7 +16,7 @@ export interface MeasureOptions {
   readonly bodyBytes: number;
   /** Each phase takes so long. */
   readonly seconds: number;
-  /** Of the phases with faults; 0: they are left out. */
+  /** How long a product has to recover in the phases with faults; 0 leaves these phases out. */
   readonly recoverySeconds: number;
 }
 
@@ -46,7 +46,7 @@ export interface Crash {
 }
 
 export interface Beside {
-  /** Of the healthy endpoints' events, in ms; infinite: fewer than 99 % had been delivered at the end. */
+  /** The delay of the healthy endpoints' events, in ms; infinite if fewer than 99 % had been delivered at the end. */
   readonly p99: number;
   readonly delivered: number;
   readonly sent: number;
@@ -194,7 +194,7 @@ async function crash({ product, receiver }: World, { fanOut, seconds, recoverySe
   });
   await sleep((seconds * 1000) / 2);
   await Promise.all([product.crash(), paced]);
-  // What a killed product had under way may be sent again as late as its stores give it out again.
+  // Deliveries that were under way at the kill may come again as late as the stores hand them out.
   await sleep(recoverySeconds * 1000);
   const { numbers } = await receiver.report();
   return { accepted: accepted.length, ...lostAndTwice(accepted, numbers, fanOut), refused };
@@ -237,7 +237,7 @@ async function arrived(receiver: Receiver, total: number, withinMs: number): Pro
   return latenciesUs.map((us) => us / 1000).toSorted((a, b) => a - b);
 }
 
-/** What has not arrived took longer than all that has. */
+/** A percentile of all; those that have not arrived count as later than any that has. */
 export function shareOf(sorted: readonly number[], total: number, share: number): number {
   return sorted.length <= Math.floor(total * share) ? Number.POSITIVE_INFINITY : percentile(sorted, (share * total) / sorted.length);
 }

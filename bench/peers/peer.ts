@@ -27,7 +27,7 @@ export interface Product {
 
 /** Where the bench looks for a peer's program, in this order: a path from its option, the PATH, a container where Docker runs. */
 export interface Source {
-  /** What has to be on the PATH, or in the folder that the option names. */
+  /** Programs that have to be on the PATH, or in the folder that the option names. */
   readonly commands: readonly string[];
   /** Run in a checkout's folder; puts the commands into `out`. */
   readonly build: (out: string) => readonly string[];

@@ -1,4 +1,4 @@
-/** What whole process trees use, read from /proc: a database server has a process for each connection. */
+/** The CPU time and memory of whole process trees, from /proc: a database server has a process for each connection. */
 import { readdirSync, readFileSync } from "node:fs";
 
 const US_PER_TICK = 10_000;
@@ -7,7 +7,7 @@ interface Use {
   /** User and system time so far, with all threads and with the children that have ended. */
   readonly cpuUs: number;
   readonly residentMb: number;
-  /** What processes share is divided among them: a database server's buffers count once. */
+  /** Shared memory is divided among the processes that share it: a database server's buffers count once. */
   readonly proportionalMb: number;
 }
 

@@ -22,7 +22,7 @@ export interface Report {
   readonly refusedEvents: number;
   /** From publish to receipt, of the requests whose event said when it was sent. */
   readonly latenciesUs: readonly number[];
-  /** Of the requests whose event has a number: it. */
+  /** The numbers of events that have one, a number for each request. */
   readonly numbers: readonly number[];
 }
 
