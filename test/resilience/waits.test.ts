@@ -341,8 +341,6 @@ test.each([
   [true, "6"],
   // The first deliveries are given up while there is no room for their status events.
   [true, "100000"],
-  // All that waits are retries.
-  [false, "100000"],
 ])("what waits flows out of a full store, and room comes from that (ordered: %s, circuit after %s)", async (ordered, minAttempts) => {
   const own = await startNatsServer({ maxFileStore: "12MB" });
   stopping.push(own.stop);
