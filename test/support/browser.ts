@@ -140,7 +140,8 @@ export async function pictures(page: Page, name: string): Promise<void> {
   if (before !== null) await page.setViewportSize(before);
 }
 
-/** As it is seen: what is hidden is not in it. */
+/** The text as it is seen, without what is hidden, once there is such an element. */
 export async function textOf(locator: Locator): Promise<string> {
+  await locator.first().waitFor({ state: "attached" });
   return (await locator.allInnerTexts()).join("\n");
 }
