@@ -292,7 +292,7 @@ describe("the answer to what a client may publish can't be turned against Postho
     const registry = await operator.jetstream().views.kv("app-platform-registry", { bindOnly: true });
     await posthorn.api("PUT", "/v1/apps/victim", { webhook_url: receiver.url });
     const record = await registry.get(KEY);
-    /** What an attack could change: the streams there are, what a purge would remove, and what is stored under the subjects. */
+    /** An attack could add or delete streams, purge dead letters, or store something under one of the subjects. */
     const attacked = async () => {
       const infos = await manager.streams.list().next();
       const counts: Record<string, number> = {};
