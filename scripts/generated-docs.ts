@@ -97,7 +97,7 @@ function configuration(): string {
 
 All settings are environment variables. Durations are written \`250ms\`, \`10s\`, \`5m\`, \`2h\`, \`30d\`, sizes \`500B\`, \`64KiB\`, \`1MiB\`. Files are
 read at the start. A wrong or unknown \`POSTHORN_\` variable stops the start with exit code 78; all problems are printed at once, each naming
-its variable. X the settings in force. The standard \`OTEL_*\` variables export traces and metrics
+its variable. \`npx posthorn config\` shows the settings in force. The standard \`OTEL_*\` variables export traces and metrics
 ([tracing](tracing.md#settings)). [Tuning](#tuning) at the end says which setting to change when.
 
 ${sections.join("\n")}

@@ -17,6 +17,8 @@ export interface EventParts {
   readonly members: Members;
   /** The CloudEvents attribute and the name that it had; null: a plain event. */
   readonly source: { readonly name: string; readonly value: string | undefined } | null;
+  /** Member → the attribute that it was, for problems; absent: the members have their own names. */
+  readonly attributes?: ReadonlyMap<string, string>;
   /** A CloudEvent's distributed tracing extension. */
   readonly trace?: { readonly traceparent: string | undefined; readonly tracestate: string | undefined };
 }
@@ -76,6 +78,9 @@ const CLOUD_EVENT_NAMES: ReadonlyArray<readonly [cloudEvent: string, member: str
   ["projectid", "project_id"],
 ];
 
+const ATTRIBUTES = new Map(CLOUD_EVENT_NAMES.map(([attribute, member]) => [member, attribute]));
+const HEADERS = new Map(CLOUD_EVENT_NAMES.map(([attribute, member]) => [member, `ce-${attribute}`]));
+
 function structuredCloudEvent(attributes: Members, limits: JsonLimits | undefined): EventParts {
   const version = attributes.get("specversion");
   if (version !== '"1.0"') throw new UnreadableEvent(`specversion: found ${version ?? "nothing"}, wanted "1.0"`);
@@ -92,6 +97,7 @@ function structuredCloudEvent(attributes: Members, limits: JsonLimits | undefine
   }
   return {
     members,
+    attributes: ATTRIBUTES,
     source: { name: "source", value: stringAttribute(attributes, "source") },
     trace: { traceparent: stringAttribute(attributes, "traceparent"), tracestate: stringAttribute(attributes, "tracestate") },
   };
@@ -113,6 +119,7 @@ function binaryCloudEvent(raw: RawBody, limits: JsonLimits | undefined): EventPa
   members.set("data", compactJson(readObject("body", raw.body, limits)));
   return {
     members,
+    attributes: HEADERS,
     source: { name: "ce-source", value: attribute("source") },
     trace: { traceparent: attribute("traceparent"), tracestate: attribute("tracestate") },
   };

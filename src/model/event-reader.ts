@@ -63,7 +63,25 @@ function checkSize(raw: RawEvent, { maxBytes, maxHeaders }: EventLimits): void {
 function read(raw: RawEvent, limits: EventLimits | undefined): Event {
   const resource = token("resource", raw.resource);
   const action = token("action", raw.action);
-  const { members, source, trace } = readParts(raw, limits);
+  const parts = readParts(raw, limits);
+  try {
+    return eventOf(raw, { resource, action }, parts, limits);
+  } catch (error) {
+    throw error instanceof UnreadableEvent ? inAttributes(error, parts) : error;
+  }
+}
+
+/** The problem in the names that the publisher used. */
+function inAttributes(error: UnreadableEvent, { attributes }: EventParts): UnreadableEvent {
+  return new UnreadableEvent(error.message.replace(/^\w+(?=: )/, (member) => attributes?.get(member) ?? member));
+}
+
+function eventOf(
+  raw: RawEvent,
+  { resource, action }: Pick<Event, "resource" | "action">,
+  { members, source, trace }: EventParts,
+  limits: EventLimits | undefined,
+): Event {
   return {
     id: identifier(members, "id", limits) ?? checkedId("Nats-Msg-Id", raw.header("nats-msg-id"), limits) ?? raw.fallbackId,
     resource,

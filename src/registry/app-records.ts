@@ -6,7 +6,7 @@ import { toRfc3339 } from "../model/clock.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { createAppRemoval } from "./app-removal.ts";
 import { checkName, checkSize, createCheckUrl } from "./body-checks.ts";
-import { mergePatch } from "./merge-patch.ts";
+import { isObject, mergePatch } from "./merge-patch.ts";
 import { toApp } from "./opened-records.ts";
 import { createRecordAccess, type PutResult, type Revised } from "./record-access.ts";
 import { type AppMembers, appMembers, changedMembers, membersOfApp, sealApp } from "./record-bodies.ts";
@@ -109,7 +109,7 @@ export function createAppRecords(
       return change(slug, precondition, async (before) => {
         if (before === null) throw new AppError("NOT_FOUND", `no ${what}`);
         const app = toApp(before, secretBox);
-        const body = readBody(what, slug, mergePatch(baseOf(app, patch), patch));
+        const body = readBody(what, slug, mergePatch(baseOf(app, patch), withNamesOf(app, patch)));
         const members = appMembers(what, slug, body, app);
         await checkUrl(what, members.webhook_url, app.webhookUrl);
         const stored = withMembers(what, slug, members, before);
@@ -143,8 +143,16 @@ export function createAppRecords(
 /** The members that a patch changes. `ordered` is short for `order_by`, so a patch with the one replaces the other. */
 function baseOf(app: App, patch: unknown): object {
   const { order_by: orderBy, ...members } = membersOfApp(app);
-  const isShort = typeof patch === "object" && patch !== null && "ordered" in patch && !("order_by" in patch);
+  const isShort = isObject(patch) && "ordered" in patch && !("order_by" in patch);
   return isShort ? members : { ...members, order_by: orderBy };
+}
+
+/** A header of the patch is that of the app whose name differs in case only. */
+function withNamesOf(app: App, patch: unknown): unknown {
+  if (!isObject(patch) || !isObject(patch["headers"])) return patch;
+  const names = new Map(Object.keys(app.headers).map((name) => [name.toLowerCase(), name]));
+  const headers = Object.entries(patch["headers"]).map(([name, value]) => [names.get(name.toLowerCase()) ?? name, value]);
+  return { ...patch, headers: Object.fromEntries(headers) };
 }
 
 function comparable(record: StoredApp, secretBox: SecretBox): object {

@@ -5,16 +5,16 @@ import type { InstallationRecord } from "../model/stored-records.ts";
 
 /** A caller's condition for a change (RFC 9110 If-Match and If-None-Match). */
 export interface Precondition {
-  /** The tag that the record must have; "*" for any; null for no condition. */
-  readonly tag: string | null;
+  /** The tags of which the record must have one; "*" for any; null for no condition. */
+  readonly tags: readonly string[] | "*" | null;
   /** The record must not exist. */
   readonly absent: boolean;
 }
 
-export const NO_PRECONDITION: Precondition = { tag: null, absent: false };
+export const NO_PRECONDITION: Precondition = { tags: null, absent: false };
 
-export function hasPrecondition({ tag, absent }: Precondition): boolean {
-  return tag !== null || absent;
+export function hasPrecondition({ tags, absent }: Precondition): boolean {
+  return tags !== null || absent;
 }
 
 /** Covers the members that callers see. Internal members, such as the time of the last probe, don't change the tag. */
@@ -25,8 +25,12 @@ export function installationTag(record: InstallationRecord): string {
 }
 
 /** @param found the record's tag; null if there is no record. @throws AppError PRECONDITION_FAILED */
-export function checkPrecondition(key: string, { tag, absent }: Precondition, found: string | null): void {
+export function checkPrecondition(key: string, { tags, absent }: Precondition, found: string | null): void {
   if (absent && found !== null) throw new AppError("PRECONDITION_FAILED", `record ${key} exists already`);
-  if (tag === null || tag === found || (tag === "*" && found !== null)) return;
-  throw new AppError("PRECONDITION_FAILED", `record ${key} ${found === null ? "does not exist" : `has the tag ${found}`}, wanted ${tag}`);
+  if (tags === null || (found !== null && (tags === "*" || tags.includes(found)))) return;
+  const wanted = tags === "*" ? "any" : tags.map((tag) => JSON.stringify(tag)).join(" or ");
+  throw new AppError(
+    "PRECONDITION_FAILED",
+    `record ${key} ${found === null ? "does not exist" : `has the tag "${found}"`}, wanted ${wanted}`,
+  );
 }

@@ -9,12 +9,18 @@ import { JSON_POINTER } from "../model/json-pointer.ts";
 import { RETRY_ON_CODE } from "../model/retry-on.ts";
 import { type RecordProblem, recordProblem } from "./record-problem.ts";
 
-const identifier = z
-  .union([z.string().min(1), z.int()])
+/** No lone surrogate, because it would be stored as another character; no control character, because the text is shown in terminals. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const PLAIN_TEXT = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]*$/u;
+const plainText = z.string().regex(PLAIN_TEXT, "wanted well-formed Unicode without control characters");
+
+/** The id of an organization or a project, as strict as in events (model/event-members.ts). */
+export const identifier = z
+  .union([plainText.min(1), z.int()], "wanted a string or a whole number")
   .transform(String)
   .meta({ description: "A string or an integer; kept as a string.", example: "42" });
 
-const webhookUrl = z.string().meta({ description: "Where webhooks go: http or https, a public address, no user name." });
+const webhookUrl = plainText.meta({ description: "Where webhooks go: http or https, a public address, no user name." });
 
 const slug = z
   .string()
@@ -28,9 +34,22 @@ const uuid = z
 
 const MAX_POINTER_LENGTH = 256;
 
-/** RFC 9110 token; a value without control characters. */
+/** RFC 9110 token; a value of Latin-1. */
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
-const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value without control characters");
+const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value of Latin-1 characters without control characters");
+
+/** Header names are case-insensitive. */
+function headersOf<V extends z.ZodType>(value: V) {
+  return z.record(headerName, value).superRefine((headers, context) => {
+    const names = new Map<string, string>();
+    for (const name of Object.keys(headers)) {
+      const other = names.get(name.toLowerCase());
+      names.set(name.toLowerCase(), name);
+      if (other === undefined) continue;
+      context.addIssue({ code: "custom", path: [name], message: `found ${JSON.stringify(other)} as well, wanted each header once` });
+    }
+  });
+}
 
 /** A client may send back an answer as a body; these members change nothing. */
 const readOnly = z.string().nullish().meta({ description: "Set by Posthorn; ignored here." });
@@ -77,7 +96,7 @@ export const onExhausted = z
 
 /** Members of an app; the body has their defaults. */
 const appForms = {
-  name: z.string().min(1).meta({ description: "Shown to people; the slug when not given." }),
+  name: plainText.min(1).meta({ description: "Shown to people; the slug when not given." }),
   webhook_url: webhookUrl,
   status: appStatus.meta({
     description: "Rows in the request log of internal apps leave out the organization.",
@@ -147,7 +166,7 @@ export const appBody = z
     webhook_url: appForms.webhook_url,
     status: appForms.status.default("unpublished"),
     events: appForms.events.default([]),
-    headers: z.record(headerName, headerValue).default({}).meta(headersAbout),
+    headers: headersOf(headerValue).default({}).meta(headersAbout),
     timeout_ms: appForms.timeout_ms.nullish(),
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     retry_on: appForms.retry_on.nullish(),
@@ -174,7 +193,7 @@ export const appPatch = z
     webhook_url: appForms.webhook_url.nullish(),
     status: appForms.status.nullish(),
     events: appForms.events.nullish(),
-    headers: z.record(headerName, headerValue.nullable()).nullish().meta(headersAbout),
+    headers: headersOf(headerValue.nullable()).nullish().meta(headersAbout),
     timeout_ms: appForms.timeout_ms.nullish(),
     retry_schedule_s: appForms.retry_schedule_s.nullish(),
     retry_on: appForms.retry_on.nullish(),

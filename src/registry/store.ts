@@ -253,8 +253,15 @@ function createRecords<T>(bucket: RecordSource, kind: RecordKind<T>, reached: Re
       const at = await deletedAt(key);
       return at === 0 ? null : ((await readLastGood(bucket, kind, key, at))?.record ?? null);
     },
-    create: (key, record) => bucket.create(key, JSON.stringify(record)),
-    update: (key, record, revision) => bucket.update(key, JSON.stringify(record), revision),
+    create: async (key, record) => bucket.create(key, writtenValue(kind, key, record)),
+    update: async (key, record, revision) => bucket.update(key, writtenValue(kind, key, record), revision),
     reached,
   };
+}
+
+/** Read like those of strangers, so that no change is accepted that readers would ignore. @throws AppError RECORD_INVALID */
+function writtenValue<T>(kind: RecordKind<T>, key: string, record: T): string {
+  const value = JSON.stringify(record);
+  kind.parse(key.slice(kind.prefix.length), value);
+  return value;
 }

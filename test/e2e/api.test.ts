@@ -122,6 +122,17 @@ describe("apps", () => {
       ).status,
     ).toBe(200);
     expect((await call("DELETE", "/v1/apps/etag", undefined, { ...admin, "if-match": made.headers.get("etag") ?? "" })).status).toBe(412);
+    for (const [condition, value, status] of [
+      ["if-match", `"1", ${(await call("GET", "/v1/apps/etag")).headers.get("etag") ?? ""}`, 200],
+      ["if-match", '"1", "2"', 412],
+      ["if-match", "17", 400],
+      ["if-none-match", '"17"', 400],
+    ] as const) {
+      const conditional = { ...admin, [condition]: value };
+      const answered = await call("PATCH", "/v1/apps/etag", { name: value }, conditional);
+      expect([value, answered.status]).toEqual([value, status]);
+      if (status === 400) expect(answered.body.detail).toMatch(/^If-(None-)?Match: found ".*17.*", wanted \*/);
+    }
     const wherever = { ...admin, "if-match": "*" };
     expect((await call("PUT", "/v1/apps/no-etag", { webhook_url: receiver.url }, wherever)).status).toBe(412);
     expect((await call("PUT", "/v1/apps/etag", { webhook_url: receiver.url }, wherever)).status).toBe(200);
@@ -131,6 +142,9 @@ describe("apps", () => {
     const made = await call("PUT", "/v1/apps/known", { webhook_url: receiver.url });
     const known = { ...admin, "if-none-match": made.headers.get("etag") ?? "" };
     expect((await call("GET", "/v1/apps/known", undefined, known)).status).toBe(304);
+    for (const tags of ["*", `"1", W/${known["if-none-match"]}`])
+      expect((await call("GET", "/v1/apps/known", undefined, { ...admin, "if-none-match": tags })).status).toBe(304);
+    expect((await call("GET", "/v1/apps/known", undefined, { ...admin, "if-none-match": "1" })).status).toBe(200);
     await call("PUT", "/v1/apps/known", { webhook_url: receiver.url, ordered: true });
     expect((await call("GET", "/v1/apps/known", undefined, known)).status).toBe(200);
   });
@@ -295,7 +309,7 @@ describe("events over HTTP", () => {
     ['{"events":[]}', "events: found 0, wanted 1 to 1000"],
     ["[]", "events: found 0, wanted 1 to 1000"],
     [JSON.stringify(Array.from({ length: 1_001 }, () => 0)), "events: found 1001, wanted 1 to 1000"],
-    ['{"events":{}}', "events: wanted an array of events"],
+    ['{"events":{}}', "events: found an object, wanted an array of events"],
     ['{"events":[{}],"id":1}', "id: unknown member, wanted events alone"],
   ])("in the batch %.40s are refused", async (body, problem) => {
     const answered = await call("POST", "/v1/events", body);
@@ -306,7 +320,7 @@ describe("events over HTTP", () => {
     ["no JSON", "{", "", /not valid JSON/],
     ["no type", { organization_id: "1", data: {} }, "type", /found nothing, wanted <resource>\.<action>/],
     ["a type with one part", { type: "issue", organization_id: "1", data: {} }, "type", /found "issue"/],
-    ["a type with a capital", { type: "Issue.created", organization_id: "1", data: {} }, "resource in the subject", /found "Issue"/],
+    ["a type with a capital", { type: "Issue.created", organization_id: "1", data: {} }, "type", /found "Issue\.created", wanted .*a-z/],
     ["no organization", { type: "issue.created", data: {} }, "organization_id", /missing/],
     ["data that is no object", { type: "issue.created", organization_id: "1", data: [] }, "data", /found an array, wanted an object/],
   ])("with %s are refused", async (_what, body, path, message) => {
@@ -468,6 +482,8 @@ describe("every error is a problem", () => {
       ["PUT", "/v1/apps/x", '{"__proto__":{"admin":true}}', { ...admin, "content-type": "application/json" }],
       400,
     ],
+    ["a batch in another format", ["POST", "/v1/events", "[]", { ...admin, "content-type": "application/cloudevents-batch+avro" }], 415],
+    ["a body that nobody reads", ["POST", "/v1/apps/x/secret/rotate", { overlap: "1h" }], 400],
     ["another content type", ["PUT", "/v1/apps/x", "<x/>", { ...admin, "content-type": "text/xml" }], 415],
     ["a body of 2 MB", ["PUT", "/v1/apps/x", JSON.stringify({ name: "x".repeat(2_000_000) })], 413],
     ["an event of 1 MB", ["POST", "/v1/events", { type: "a.b", organization_id: "1", data: { text: "x".repeat(1_040_000) } }], 413],

@@ -69,6 +69,15 @@ describe("PUT", () => {
     expect(one.index.installation(UUID)).toMatchObject({ projectIds: [], webhookUrl: null });
   });
 
+  test("is refused if the record could not be read", async () => {
+    const { registry, index, store } = await replica("unreadable");
+    await expect(registry.putApp("acme", { webhook_url: "https://" }, NO_PRECONDITION)).rejects.toMatchObject({
+      code: "RECORD_INVALID",
+      message: "invalid record: webhook_url: wanted an http or https URL",
+    });
+    expect([index.app("acme"), store.invalid()]).toEqual([undefined, []]);
+  });
+
   test("names the members that it has changed", async () => {
     const { registry } = await replica("changed");
     await registry.putApp("acme", full, NO_PRECONDITION);
@@ -98,6 +107,15 @@ describe("PATCH", () => {
     expect(one.index.installation(UUID)).toMatchObject({ projectIds: [], webhookUrl: null });
   });
 
+  test("finds a header whatever the case of its name", async () => {
+    const { registry, index } = await replica("patch-headers");
+    await registry.putApp("acme", full, NO_PRECONDITION);
+    await registry.patchApp("acme", { headers: { "x-team": "red" } }, NO_PRECONDITION);
+    expect(index.app("acme")?.headers).toEqual({ "X-Team": "red" });
+    await registry.patchApp("acme", { headers: { "X-TEAM": null } }, NO_PRECONDITION);
+    expect(index.app("acme")?.headers).toEqual({});
+  });
+
   test("is refused where it makes no sense", async () => {
     const { registry } = await replica("patch-refused");
     const { tag } = await registry.putApp("acme", full, NO_PRECONDITION);
@@ -105,10 +123,12 @@ describe("PATCH", () => {
     await expect(registry.patchApp("nobody", {}, NO_PRECONDITION)).rejects.toMatchObject({ code: "NOT_FOUND" });
     await expect(registry.patchApp("acme", { webhook_url: null }, NO_PRECONDITION)).rejects.toThrow(/webhook_url/);
     await expect(registry.patchApp("acme", { color: "red" }, NO_PRECONDITION)).rejects.toThrow(/unknown member "color"/);
-    await expect(registry.patchApp("acme", { name: "x" }, { tag: "0", absent: false })).rejects.toMatchObject({
+    await expect(registry.patchApp("acme", { name: "x" }, { tags: ["0"], absent: false })).rejects.toMatchObject({
       code: "PRECONDITION_FAILED",
     });
-    await expect(registry.patchApp("acme", { name: "x" }, { tag, absent: false })).resolves.toMatchObject({ changed: ["name"] });
+    await expect(registry.patchApp("acme", { name: "x" }, { tags: ["0", tag], absent: false })).resolves.toMatchObject({
+      changed: ["name"],
+    });
     await expect(registry.patchInstallation(UUID, { status: "disabled" }, NO_PRECONDITION)).rejects.toThrow(
       /status: found "disabled", it is active/,
     );

@@ -147,8 +147,10 @@ describe("a change", () => {
       /^RECORD_INVALID .*app: found "nobody", wanted an app that exists/,
     );
     expect(await refused(registry.putInstallation(UUID, { ...installation, app: "other" }, NO_PRECONDITION))).toMatch(/^CONFLICT/);
-    expect(await refused(registry.putApp("acme", app, { tag: null, absent: true }))).toMatch(/^PRECONDITION_FAILED/);
-    expect(await refused(registry.putApp("acme", app, { tag: "99999", absent: false }))).toMatch(/^PRECONDITION_FAILED .*wanted 99999/);
+    expect(await refused(registry.putApp("acme", app, { tags: null, absent: true }))).toMatch(/^PRECONDITION_FAILED/);
+    expect(await refused(registry.putApp("acme", app, { tags: ["99999"], absent: false }))).toMatch(
+      /^PRECONDITION_FAILED .*wanted "99999"/,
+    );
     expect(await refused(registry.getApp("nobody"))).toBe("NOT_FOUND no app nobody");
     expect(await refused(registry.deleteInstallation("ffffffff-5b6a-4c7d-8e9f-0a1b2c3d4e5f", NO_PRECONDITION))).toMatch(/^NOT_FOUND/);
     expect(await refused(registry.rotateSecret("nobody"))).toBe("NOT_FOUND no app nobody");

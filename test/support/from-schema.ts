@@ -41,9 +41,11 @@ export function fromSchema(schema: Schema, options: SchemaOptions): fc.Arbitrary
   if (typeof schema.type === "object") return fc.oneof(...schema.type.map((type) => from({ ...schema, type })));
   switch (schema.type) {
     case "string":
-      return schema.pattern === undefined
-        ? fc.string({ minLength: schema.minLength ?? 0, maxLength: 40 }).filter((text) => text.length >= (schema.minLength ?? 0))
-        : fc.stringMatching(new RegExp(schema.pattern));
+      return (
+        schema.pattern === undefined
+          ? fc.string({ minLength: schema.minLength ?? 0, maxLength: 40 })
+          : fc.stringMatching(new RegExp(schema.pattern))
+      ).filter((text) => text.length >= (schema.minLength ?? 0));
     case "integer":
       return fc.integer({ min: schema.minimum ?? -LARGEST, max: Math.min(schema.maximum ?? LARGEST, LARGEST) });
     case "number":

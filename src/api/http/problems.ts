@@ -62,8 +62,8 @@ const CODES: Partial<Record<number, ErrorCode>> = {
   500: "INTERNAL",
 };
 
-/** @param contentType the Content-Type of the call, for an error that is about it */
-export function problemOf(error: unknown, contentType?: string): Problem {
+/** @param contentType the Content-Type of the call, for an error that is about it. @param accepts the ones that it takes */
+export function problemOf(error: unknown, contentType?: string, accepts: readonly string[] = []): Problem {
   if (error instanceof AppError) {
     const status = STATUS_OF[error.code] ?? (error.retryable ? 503 : 500);
     return {
@@ -72,12 +72,13 @@ export function problemOf(error: unknown, contentType?: string): Problem {
     };
   }
   const { statusCode, code = "", message = "" } = error as { statusCode?: number; code?: string; message?: string };
-  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") return problem(415, refusedType(contentType, "application/json"));
+  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") return problem(415, refusedType(contentType, accepts));
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REJECTIONS[code] ?? rejection(message));
   return problem(500, "the call failed; the log says why");
 }
 
-export function refusedType(found: string | undefined, wanted: string): string {
+export function refusedType(found: string | undefined, accepts: readonly string[]): string {
+  const wanted = [accepts.slice(0, -1).join(", "), ...accepts.slice(-1)].filter(Boolean).join(" or ");
   return `Content-Type: found ${found ? JSON.stringify(found) : "nothing"}, wanted ${wanted}`;
 }
 

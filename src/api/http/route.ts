@@ -66,11 +66,13 @@ export interface Route {
   /** Headers that the call reads, for the document; the handler checks them. */
   readonly headers?: z.ZodType;
   readonly body?: z.ZodType;
-  /** Accepted media types besides application/json → schema. */
+  /** Media types besides application/json that the document describes → schema. */
   readonly otherBodies?: Readonly<Record<string, z.ZodType>>;
+  /** Media types of the body; `application/json` alone when absent. */
+  readonly accepts?: readonly string[];
   /** The handler gets the body as text. */
   readonly rawBody?: boolean;
-  /** The body is validated, but passed on unchanged, because a merge patch distinguishes null from absent. Also accepts its media type. */
+  /** The body is validated, but passed on unchanged, because a merge patch distinguishes null from absent. */
   readonly rawPatch?: boolean;
   /** The call concerns one record: answers have an ETag, and If-Match and If-None-Match are supported. */
   readonly record?: boolean;
@@ -88,6 +90,9 @@ interface RouteDefinition<P extends z.ZodType, Q extends z.ZodType, B extends z.
   readonly body?: B;
   readonly handle: (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Answer> | Answer;
 }
+
+/** Media types of a merge patch. */
+export const PATCH_TYPES = ["application/merge-patch+json", "application/json"];
 
 /** Meaning of 503 for calls that store a message in a stream. */
 export const NOT_STORED = "the stream has not stored it within 5 s; the call can be repeated";

@@ -1,7 +1,6 @@
 /** The HTTP server: registers routes, checks tokens, validates input by schema, and turns errors into problems. */
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import type { z } from "zod";
 import { AppError } from "../../model/app-error.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { TokenScope } from "../../model/token-scope.ts";
@@ -9,6 +8,7 @@ import { parseRecord, RecordInvalid } from "../../registry/records.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
 import { type Audited, auditOf } from "./audited.ts";
 import { type CheckCovered, endsWithToken } from "./covered.ts";
+import { readTags } from "./entity-tags.ts";
 import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf, refusedType } from "./problems.ts";
@@ -59,6 +59,7 @@ declare module "fastify" {
     forApp?: TokenScope | null;
     forOrganization?: TokenScope | null;
     rawBody?: boolean;
+    accepts?: readonly string[];
   }
   interface FastifyRequest {
     caller: Caller;
@@ -99,7 +100,7 @@ export function createApiServer(
     for (const [name, value] of Object.entries(ANSWER_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
   });
   server.setErrorHandler((error, request, reply) => {
-    const found = problemOf(error, request.headers["content-type"]);
+    const found = problemOf(error, request.headers["content-type"], acceptedBy(request.routeOptions.config));
     if (found.status >= 500) {
       const { stack, message } = error as Error;
       logger.error(
@@ -148,7 +149,8 @@ export function createApiServer(
 /** Runs before the body and the content type are checked. */
 function answerNoSuchCall(routes: readonly Route[], method: string, path: string, reply: FastifyReply): FastifyReply {
   const named = routes.filter(({ url }) => url === path);
-  const methods = (named.length > 0 ? named : routes.filter(({ url }) => isAt(url, path))).map((route) => route.method);
+  const found = named.length > 0 ? named : routes.filter(({ url }) => isAt(url, path));
+  const methods = found.flatMap((route) => (route.method === "GET" ? ["GET", "HEAD"] : [route.method]));
   if (methods.length === 0) return sendProblem(reply, problem(404, `no such call: ${method} ${path}`));
   return sendProblem(reply.header("allow", methods.join(", ")), problem(405, `${path} takes ${methods.join(", ")}, not ${method}`));
 }
@@ -157,7 +159,7 @@ function isAt(url: string, path: string): boolean {
   return new RegExp(`^${url.replace(/:[a-z_]+/g, "[^/]+")}$`).test(path);
 }
 
-/** Which of them a route takes is its own: `checkType`, and the events route for CloudEvents. */
+/** Which of them a route takes is its own. */
 const JSON_TYPES = /^application\/(json|merge-patch\+json|cloudevents(-batch)?(\+[^\s;]*)?)\s*(;|$)/i;
 
 /** Rejects members such as __proto__, takes an empty body for no body, and passes text to routes that want it. */
@@ -186,11 +188,11 @@ function register(
   route: Route,
   { checkCovered, audited }: Pick<ApiServerDependencies, "checkCovered" | "audited">,
 ): void {
-  const { method, url, access, forOrganization = null, params, query, body, rawBody = false, rawPatch = false, handle } = route;
+  const { method, url, access, forOrganization = null, params, query, accepts, rawBody = false, handle } = route;
   server.route({
     method,
     url,
-    config: { access, forApp: appScopeOf(route), forOrganization, rawBody },
+    config: { access, forApp: appScopeOf(route), forOrganization, rawBody, ...(accepts && { accepts }) },
     handler: async (request, reply) => {
       const { caller } = request;
       const givenParams = request.params as Readonly<Record<string, string>>;
@@ -198,7 +200,7 @@ function register(
       const call = {
         params: params && parseRecord(params, request.params, ""),
         query: readQuery(query, request.query as Record<string, unknown>),
-        body: rawBody || body === undefined ? request.body : rawPatch ? readPatch(body, request) : readBody(body, request),
+        body: readBody(route, request),
         headers: request.headers,
         caller,
         onlyApp: caller.onlyApp,
@@ -213,29 +215,43 @@ function register(
   });
 }
 
-const PLAIN_JSON = /^application\/json\s*(;|$)/i;
-const PATCH_JSON = /^application\/(merge-patch\+)?json\s*(;|$)/i;
-
-function readBody(body: z.ZodType, request: FastifyRequest): unknown {
-  checkType(request, PLAIN_JSON, "application/json");
-  return parseRecord(body, request.body, "body");
+/** @throws AppError RECORD_INVALID, and an error of status 415 */
+function readBody({ body, rawBody = false, rawPatch = false }: Route, request: FastifyRequest): unknown {
+  const given = request.body;
+  if (given === undefined) return body === undefined || rawBody ? given : parseRecord(body, given, "body");
+  if (body === undefined) return refuseMembers(given);
+  const { config } = request.routeOptions;
+  const { "content-type": type = "" } = request.headers;
+  const essence = (type.split(";")[0] ?? "").trim().toLowerCase();
+  const accepts = acceptedBy(config);
+  if (![essence, `${essence}+json`].some((one) => accepts.includes(one)))
+    throw Object.assign(new Error(refusedType(type, accepts)), { statusCode: 415 });
+  if (rawBody) return given;
+  const parsed = parseRecord(body, given, "body");
+  // A patch without a member leaves it as it is.
+  return rawPatch ? given : parsed;
 }
 
-/** @returns the body as it came: what a patch leaves out stays. */
-function readPatch(body: z.ZodType, request: FastifyRequest): unknown {
-  checkType(request, PATCH_JSON, "application/merge-patch+json or application/json");
-  parseRecord(body, request.body, "body");
-  return request.body;
+function acceptedBy({ accepts = ["application/json"] }: { readonly accepts?: readonly string[] | undefined }): readonly string[] {
+  return accepts;
 }
 
-function checkType({ body, headers: { "content-type": type = "" } }: FastifyRequest, wanted: RegExp, inWords: string): void {
-  if (body === undefined || wanted.test(type)) return;
-  throw Object.assign(new Error(refusedType(type, inWords)), { statusCode: 415 });
+/** A member that a call ignored would seem to have an effect. An empty object, which some clients always send, has none. */
+function refuseMembers(given: unknown): undefined {
+  const names = typeof given === "object" && given !== null ? Object.keys(given) : [""];
+  if (given === null || names.length === 0) return undefined;
+  throw new RecordInvalid(
+    "body",
+    names.map((path) => ({ path, message: "the call takes no body" })),
+  );
 }
 
 /** RFC 9110 If-None-Match: the caller has this very record. */
 function isKnown({ headers }: Answer, { method, headers: { "if-none-match": known } }: FastifyRequest): boolean {
-  return method === "GET" && headers?.["etag"] !== undefined && headers["etag"] === known?.replace(/^W\//, "");
+  const tag = headers?.["etag"];
+  if (tag === undefined || known === undefined || (method !== "GET" && method !== "HEAD")) return false;
+  const tags = readTags(known);
+  return tags === "*" || tags?.some((one) => tag === `"${one}"`) === true;
 }
 
 function discardBody(request: IncomingMessage): void {

@@ -6,7 +6,7 @@ import type { Registry } from "../../registry/registry.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import type { SecretBox } from "../../registry/secret-box.ts";
 import { checkMembers } from "../http/covered.ts";
-import { answer, type Route, route } from "../http/route.ts";
+import { answer, PATCH_TYPES, type Route, route } from "../http/route.ts";
 import { app, appPage, madeApp } from "../schemas/apps.ts";
 import { createList } from "../schemas/paging.ts";
 import { appView, etag, invalidView, preconditionOf, viewFor, webhookSecret } from "../schemas/records.ts";
@@ -64,6 +64,7 @@ export function appRoutes({ registry, index, secretBox, maxPageSize }: AppRoutes
       params,
       body: appPatch,
       rawPatch: true,
+      accepts: PATCH_TYPES,
       record: true,
       answers: { 200: answer("the changed app", app), 412: "If-Match" },
       example: { events: ["issue", "comment.created"], timeout_ms: null, headers: { "X-Team": null } },

@@ -62,6 +62,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
       body: eventsBody,
       // The batch of CloudEvents is left out, because openapi-python-client can't distinguish an array from other bodies.
       otherBodies: { "application/cloudevents+json": cloudEventBody },
+      accepts: ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"],
       rawBody: true,
       answers: {
         202: answer("the event is stored in the events stream", storedEvent),
@@ -110,7 +111,8 @@ function batchOf(text: string, contentType: string): string[] | null {
       "body",
       others.map((path) => ({ path, message: "unknown member, wanted events alone" })),
     );
-  if (!Array.isArray(members["events"])) throw new RecordInvalid("body", [{ path: "events", message: "wanted an array of events" }]);
+  if (!Array.isArray(members["events"]))
+    throw new RecordInvalid("body", [{ path: "events", message: `found ${kindOfValue(members["events"])}, wanted an array of events` }]);
   return itemsOf(membersOf(text).get("events") ?? "[]");
 }
 
@@ -121,9 +123,8 @@ function idempotencyKey(headers: IncomingHttpHeaders): string | null {
   const key = /^"(.*)"$/.exec(given)?.[1] ?? given;
   if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
   const found = JSON.stringify(given.slice(0, 80));
-  throw new RecordInvalid("Idempotency-Key", [
-    { path: "", message: `found ${found}, wanted 1 to 200 printable ASCII characters without spaces` },
-  ]);
+  const wanted = "wanted 1 to 200 printable ASCII characters without spaces";
+  throw new RecordInvalid("", [{ path: "Idempotency-Key", message: `found ${found}, ${wanted}` }]);
 }
 
 function single(value: string | string[] | undefined): string | undefined {

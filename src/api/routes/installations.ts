@@ -9,7 +9,7 @@ import { NO_PRECONDITION } from "../../registry/record-tag.ts";
 import { installationBody, installationPatch, newInstallationBody, slugParameter, uuidParameter } from "../../registry/records.ts";
 import type { RegistryIndex } from "../../registry/registry-index.ts";
 import { checkMembers } from "../http/covered.ts";
-import { answer, type Route, route } from "../http/route.ts";
+import { answer, PATCH_TYPES, type Route, route } from "../http/route.ts";
 import { installationStatus } from "../schemas/common.ts";
 import { installation, installationPage } from "../schemas/installations.ts";
 import { createList } from "../schemas/paging.ts";
@@ -85,6 +85,7 @@ export function installationRoutes(dependencies: InstallationRoutesDependencies)
       params,
       body: installationPatch,
       rawPatch: true,
+      accepts: PATCH_TYPES,
       record: true,
       answers: {
         200: answer("the changed installation", installation),

@@ -2,7 +2,7 @@
 
 import type { OutgoingEvent } from "../../jetstream/event-publisher.ts";
 import { AppError } from "../../model/app-error.ts";
-import { unsupportedContentType } from "../../model/event-formats.ts";
+import { EVENT_TOKEN } from "../../model/event.ts";
 import { eventMessageId } from "../../model/event-key.ts";
 import { type EventLimits, readEvent } from "../../model/event-reader.ts";
 import { kindOfValue } from "../../model/json-object.ts";
@@ -22,8 +22,6 @@ export interface ReceivedEvent {
 
 /** @throws AppError RECORD_INVALID, TOO_LARGE */
 export function readOutgoingEvent(received: ReceivedEvent, limits: EventLimits): OutgoingEvent {
-  const unsupported = unsupportedContentType(received.contentType);
-  if (unsupported !== null) throw new RecordInvalid("event", [problemAt(unsupported)]);
   const members = parsed(received.text);
   const { resource, action } = addressOf(members);
   const isPlain = typeof members["specversion"] !== "string" && !/cloudevents/i.test(received.contentType);
@@ -63,9 +61,18 @@ function parsed(text: string): Record<string, unknown> {
 
 function addressOf({ type, resource, action }: Record<string, unknown>): { resource: string; action: string } {
   const named = typeof type === "string" ? type.split(".") : [resource, action];
-  if (named.length === 2 && typeof named[0] === "string" && typeof named[1] === "string") return { resource: named[0], action: named[1] };
-  const found = type === undefined ? "nothing" : JSON.stringify(type);
-  throw new RecordInvalid("event", [{ path: "type", message: `found ${found}, wanted <resource>.<action>` }]);
+  const [first, second] = named;
+  const isAddress = named.length === 2 && isToken(first) && isToken(second);
+  if (isAddress) return { resource: first, action: second };
+  const found = type === undefined ? "nothing" : JSON.stringify(type).slice(0, MAX_FOUND);
+  const wanted = "wanted <resource>.<action>, each 1 to 64 characters of a-z, 0-9 and _";
+  throw new RecordInvalid("event", [{ path: "type", message: `found ${found}, ${wanted}` }]);
+}
+
+const MAX_FOUND = 160;
+
+function isToken(value: unknown): value is string {
+  return typeof value === "string" && EVENT_TOKEN.test(value);
 }
 
 /** A problem of the reader starts with the member's name. */

@@ -5,6 +5,7 @@ import { toRfc3339 } from "../../model/clock.ts";
 import { REDACTED, redactedUrl } from "../../model/redaction/redacted-url.ts";
 import type { Precondition } from "../../registry/record-tag.ts";
 import { RecordInvalid } from "../../registry/records.ts";
+import { readTags } from "../http/entity-tags.ts";
 import type { Call } from "../http/route.ts";
 import type { Position } from "./paging.ts";
 
@@ -80,13 +81,14 @@ export function etag(tag: string): string {
 }
 
 /** @throws AppError RECORD_INVALID */
-export function preconditionOf(headers: IncomingHttpHeaders): Precondition {
-  const match = headers["if-match"]?.trim();
-  const noneMatch = headers["if-none-match"]?.trim();
-  if (noneMatch !== undefined && noneMatch !== "*") throw new RecordInvalid("If-None-Match", [{ path: "", message: "wanted *" }]);
-  const absent = noneMatch === "*";
-  if (match === undefined) return { tag: null, absent };
-  if (match === "*") return { tag: "*", absent };
-  // An unreadable tag becomes the empty one, which no record has.
-  return { tag: /^(?:W\/)?"([\w-]+)"$/.exec(match)?.[1] ?? "", absent };
+export function preconditionOf({ "if-match": match, "if-none-match": noneMatch }: IncomingHttpHeaders): Precondition {
+  const absent = noneMatch?.trim() === "*";
+  if (noneMatch !== undefined && !absent) throw invalidHeader("If-None-Match", noneMatch, "*");
+  const tags = match === undefined ? null : readTags(match);
+  if (match !== undefined && tags === null) throw invalidHeader("If-Match", match, '* or tags such as "17"');
+  return { tags, absent };
+}
+
+function invalidHeader(name: string, found: string, wanted: string): RecordInvalid {
+  return new RecordInvalid("", [{ path: name, message: `found ${JSON.stringify(found.slice(0, 80))}, wanted ${wanted}` }]);
 }

@@ -29,7 +29,7 @@ export function readableBody(body: Buffer | null, headers: ResponseHeaders): Buf
   if (codings.length === 0) return asText(body, type) ?? notText(body, type);
   return decompress(body, codings).then((plain) => {
     const text = plain === null ? null : asText(plain, type);
-    return text ?? notText(body, [...codings.slice(0, MAX_CODINGS), type].join(", "));
+    return text ?? notText(body, [...codings.slice(0, MAX_CODINGS), type].filter(Boolean).join(", "));
   });
 }
 

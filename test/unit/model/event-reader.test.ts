@@ -398,7 +398,7 @@ describe("a CloudEvent", () => {
     expect(read(...id("100%")).id).toBe("100%");
     expect(read(...id("%zz%20")).id).toBe("%zz ");
     expect(problem(...id("%ED%A0%80"))).toBe('ce-id: found "%ED%A0%80", wanted percent-encoded UTF-8');
-    expect(problem(...id("a%0D%0Ab"))).toMatch(/^id: found .*, wanted no control characters$/);
+    expect(problem(...id("a%0D%0Ab"))).toMatch(/^ce-id: found .*, wanted no control characters$/);
   });
 
   test("is structured where the content type says so, whatever ce- headers say", () => {
@@ -422,7 +422,10 @@ describe("a CloudEvent", () => {
       /^data_base64: not valid JSON/,
     ],
     ["another version in binary mode", {}, { "ce-specversion": "0.3" }, /^ce-specversion: found "0.3", wanted "1.0"$/],
-    ["no organization in binary mode", {}, { "ce-specversion": "1.0", "ce-id": "1" }, /^organization_id: missing/],
+    ["no organization in binary mode", {}, { "ce-specversion": "1.0", "ce-id": "1" }, /^ce-organizationid: missing/],
+    ["no organization in structured mode", { specversion: "1.0", id: "1", data: {} }, {}, /^organizationid: missing/],
+    ["a time without a zone", { ...attributes, time: "2026-01-05T10:11:12", data: {} }, {}, /^time: found "2026-01-05T10:11:12", without/],
+    ["an unknown form of app", { ...attributes, appslug: "A", data: {} }, {}, /^appslug: found "A", wanted an app slug/],
   ])("with %s can't be read", (_what, body, headers, message) => {
     expect(problem(body, headers)).toMatch(message);
   });

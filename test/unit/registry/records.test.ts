@@ -37,8 +37,12 @@ describe("an app", () => {
     [
       "a header value with a line break",
       { ...app, headers: { "X-Team": "a\r\nHost: b" } },
-      /^headers\.X-Team: found a string of 10 characters, wanted a header value without control characters/,
+      /^headers\.X-Team: found a string of 10 characters, wanted a header value of Latin-1 characters without control/,
     ],
+    ["a header twice", { ...app, headers: { "X-Team": "a", "x-team": "b" } }, /^headers\.x-team: found "X-Team" as well, wanted each/],
+    ["a name with a line break", { ...app, name: "a\nb" }, /^name: found "a\\nb", wanted well-formed Unicode without control characters/],
+    ["a name with half a character", { ...app, name: "\ud83d" }, /^name: found "\\ud83d", wanted well-formed Unicode/],
+    ["a URL with a line break", { webhook_url: "https://hooks.acme\n.example/" }, /^webhook_url: found a string of 28 characters, wanted/],
     ["a timeout of 0", { ...app, timeout_ms: 0 }, /^timeout_ms: /],
     ["a schedule with a negative delay", { ...app, retry_schedule_s: [-1] }, /^retry_schedule_s\.0: /],
     ["a rate limit that is a number", { ...app, rate_limit: 20 }, /^rate_limit: found 20, wanted an object/],
@@ -77,6 +81,14 @@ describe("an installation", () => {
 
   test.each<[string, object, RegExp]>([
     ["no organization", { app: "acme" }, /^organization_id: /],
+    ["an organization with a line break", { app: "acme", organization_id: "4\n2" }, /^organization_id: found "4\\n2", wanted well-formed/],
+    [
+      "a project with half a character",
+      { app: "acme", organization_id: "4", project_ids: ["\ud83d"] },
+      /^project_ids\.0: found .*well-formed/,
+    ],
+    ["half an organization", { app: "acme", organization_id: 4.2 }, /^organization_id: found 4.2, wanted a string or a whole number/],
+    ["null for an organization", { app: "acme", organization_id: null }, /found null, wanted a string or a whole number/],
     ["no app", { organization_id: "42" }, /^app: /],
     ["an app that is no slug", { app: "No Slug", organization_id: "42" }, /^app: found "No Slug", wanted 1 to 64 of a-z/],
     ["a UUID that is none", { uuid: "7", app: "acme", organization_id: "42" }, /^uuid: found "7", wanted a UUID/],
