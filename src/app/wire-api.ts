@@ -22,7 +22,7 @@ import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChange
 import { createMetricsOfAll } from "./worker-messages.ts";
 
 export function wireApi(given: ApiGiven) {
-  const { config, nats, manager, names, jetStream, index, registryStore, signingKey, tracing, metrics, clock, logger } = given;
+  const { config, nats, manager, names, index, registryStore, signingKey, tracing, metrics, clock, logger } = given;
   const { answeringStreams: streams } = given;
   const scopedTokens = createScopedTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const statusHistory = createStatusHistory(nats, manager, names);
@@ -40,7 +40,7 @@ export function wireApi(given: ApiGiven) {
       maxPageSize: config.httpMaxPageSize,
     },
     ...{ statusChanger: statusChangerOf(given), queryHealth: healthQueryOf(given) },
-    ...{ publish: createEventPublisher(jetStream, names, tracing), eventLimits: given.eventLimits },
+    ...{ publish: createEventPublisher(given.pipelinedPublish, names, tracing), eventLimits: given.eventLimits },
     readEventTypes: createReadEventTypes(manager, names),
     ...{ queryRequestLog, explain, stats, statusHistory, readOverview, readSystem, liveOverview, debugLog: given.debugLog, clock },
     ...{ retryNow: given.retryNow, circuitOf: given.circuits.stateOf },

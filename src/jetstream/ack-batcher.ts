@@ -3,8 +3,8 @@
  * (189 → 114 µs per delivery when they are batched). Nothing waits for an ack: a message stops being held when it is passed in. A crash
  * before the tick repeats messages; the dedup records of their deliveries are written at the same tick.
  *
- * ACK-1  JetStream does not answer an ack, and the library drops what was written while the connection was down. A batch that no PONG
- *        has followed is therefore sent again after a reconnect. A repeated ack is harmless; a lost one repeats the message.
+ * ACK-1  JetStream does not answer an ack, and the library drops what was written while the connection was down. Acks that no PONG has
+ *        followed are therefore sent again after a reconnect. A repeated ack is harmless; a lost one repeats the message.
  */
 import type { NatsConnection } from "nats";
 import type { Clock } from "../model/clock.ts";
@@ -22,34 +22,55 @@ export interface AckBatcher {
 }
 
 const ACK = new TextEncoder().encode("+ACK");
+/** So many acks, or those of so long, are followed by one PING: a PONG wakes the process up, which costs more than the acks of a tick. */
+const CONFIRM_ACKS = 100;
+const CONFIRM_MS = 500;
 
 export function createAckBatcher(connection: NatsConnection, state: ConnectionState, clock: Clock): AckBatcher {
   let replies: string[] = [];
-  /** Batches that no PONG has followed, in the order they were sent. */
-  let unconfirmed: Array<readonly string[]> = [];
+  /** Acks that no PONG has followed, in the order they were sent: those of a PING, and those since the last one. */
+  let pinged: Array<readonly string[]> = [];
+  let sent: string[] = [];
+  let cancelPing: (() => void) | null = null;
 
-  const publish = (batch: readonly string[]): void => {
-    if (!state.up || connection.isClosed()) return;
-    for (const reply of batch) connection.publish(reply, ACK);
+  const isUp = (): boolean => state.up && !connection.isClosed();
+
+  const publish = (acks: readonly string[]): void => {
+    if (isUp()) for (const reply of acks) connection.publish(reply, ACK);
+  };
+
+  const ping = (): void => {
+    cancelPing?.();
+    cancelPing = null;
+    // ACK-1.
+    if (!isUp()) return;
+    const acks = sent;
+    sent = [];
+    pinged.push(acks);
     connection.flush().then(
       () => {
-        unconfirmed = unconfirmed.filter((other) => other !== batch);
+        pinged = pinged.filter((other) => other !== acks);
       },
       () => {},
     );
   };
 
   const flush = (): void => {
-    const batch = replies;
+    const acks = replies;
     replies = [];
-    if (batch.length === 0) return;
-    unconfirmed.push(batch);
-    publish(batch);
+    if (acks.length === 0) return;
+    publish(acks);
+    sent = sent.length === 0 ? acks : sent.concat(acks);
+    if (sent.length >= CONFIRM_ACKS) ping();
+    else cancelPing ??= clock.after(CONFIRM_MS, ping);
   };
 
   // ACK-1.
   state.onReconnect(() => {
-    for (const batch of unconfirmed) publish(batch);
+    sent = pinged.flat().concat(sent);
+    pinged = [];
+    publish(sent);
+    ping();
   });
 
   return {
@@ -57,9 +78,9 @@ export function createAckBatcher(connection: NatsConnection, state: ConnectionSt
       if (replies.push(reply) === 1) clock.after(untilTick(clock.now()), flush);
     },
     send(reply, payload) {
-      if (state.up && !connection.isClosed()) connection.publish(reply, payload);
+      if (isUp()) connection.publish(reply, payload);
     },
     flush,
-    unconfirmed: () => unconfirmed.reduce((sum, batch) => sum + batch.length, replies.length),
+    unconfirmed: () => pinged.reduce((sum, acks) => sum + acks.length, replies.length + sent.length),
   };
 }

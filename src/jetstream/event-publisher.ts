@@ -1,8 +1,8 @@
 /** Publishes events that arrived over HTTP, as any other service would. */
-import { headers, type JetStreamClient } from "nats";
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import { AppError } from "../model/app-error.ts";
 import { natsReason } from "./nats-errors.ts";
+import type { PipelinedPublish } from "./pipelined-publish.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface OutgoingEvent {
@@ -28,17 +28,17 @@ export interface StoredEvent {
 /** @throws AppError PUBLISH_FAILED */
 export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
 
-export function createEventPublisher(jetStream: JetStreamClient, names: Subjects, tracing: Tracing): PublishEvent {
+export function createEventPublisher(publish: PipelinedPublish, names: Subjects, tracing: Tracing): PublishEvent {
   return ({ resource, action, id, messageId, body, contentType, ...caller }) => {
     const subject = names.event(resource, action);
     return tracing.publish(caller, subject, id, async ({ traceparent, tracestate }) => {
-      const messageHeaders = headers();
-      if (contentType !== null) messageHeaders.set("content-type", contentType);
-      if (traceparent !== null) messageHeaders.set("traceparent", traceparent);
-      if (tracestate !== null) messageHeaders.set("tracestate", tracestate);
+      const headers: Record<string, string> = { "Nats-Msg-Id": messageId };
+      if (contentType !== null) headers["content-type"] = contentType;
+      if (traceparent !== null) headers["traceparent"] = traceparent;
+      if (tracestate !== null) headers["tracestate"] = tracestate;
       try {
-        const ack = await jetStream.publish(subject, body, { msgID: messageId, headers: messageHeaders });
-        return { stream: ack.stream, sequence: ack.seq, duplicate: ack.duplicate };
+        const { stream, seq: sequence, duplicate = false } = await publish({ subject, body, headers });
+        return { stream, sequence, duplicate };
       } catch (error) {
         throw new AppError("PUBLISH_FAILED", `the event was not stored: ${natsReason(error)}`, { retryable: true, cause: error });
       }

@@ -13,11 +13,11 @@ export interface MessageToPublish {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** @returns the sequence in the stream. @throws NatsError, as the library's publish does */
-export type PipelinedPublish = (message: MessageToPublish) => Promise<number>;
+/** @throws NatsError, as the library's publish does */
+export type PipelinedPublish = (message: MessageToPublish) => Promise<PubAck>;
 
 interface Waiting {
-  readonly resolve: (sequence: number) => void;
+  readonly resolve: (ack: PubAck) => void;
   readonly reject: (error: unknown) => void;
   readonly sentAt: number;
 }
@@ -37,7 +37,7 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
     const one = waiting.get(token);
     waiting.delete(token);
     try {
-      one?.resolve(sequenceIn(message));
+      one?.resolve(ackIn(message));
     } catch (error) {
       one?.reject(error);
     }
@@ -71,10 +71,10 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
 }
 
 /** @throws NatsError */
-function sequenceIn(message: Msg): number {
+function ackIn(message: Msg): PubAck {
   if (message.headers?.code === 503) throw new NatsError("no responders", ErrorCode.NoResponders);
-  const { seq, error } = message.json<PubAck & { readonly error?: ApiError }>();
-  if (error === undefined) return seq;
+  const { error, ...ack } = message.json<PubAck & { readonly error?: ApiError }>();
+  if (error === undefined) return ack;
   const refused = new NatsError(error.description, String(error.code));
   refused.api_error = error;
   throw refused;

@@ -70,7 +70,11 @@ export function createBucket({ connection, publish, logger }: BucketDependencies
     update: (key, value, revision) => conflictOr(kv().put(key, value, { previousSeq: revision })),
     updateInPipeline: (key, value, revision) =>
       conflictOr(
-        publish({ subject: `$KV.${name}.${key}`, body: value, headers: { "Nats-Expected-Last-Subject-Sequence": String(revision) } }),
+        publish({
+          subject: `$KV.${name}.${key}`,
+          body: value,
+          headers: { "Nats-Expected-Last-Subject-Sequence": String(revision) },
+        }).then(({ seq }) => seq),
       ),
     put: (key, value) => answerTo(kv().put(key, value)),
     async delete(key) {

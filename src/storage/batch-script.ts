@@ -73,13 +73,17 @@ local problems = {}
 local function try(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then problems[#problems + 1] = KEYS[key] .. ': ' .. reply.err end
+  return reply
 end
+-- Whether the field is new, or a time that has changed: the hash's time to live counts from then.
 local function count(field, value)
   local kind, name = string.sub(field, 1, 1), string.sub(field, 2)
-  if kind == '${FIRST}' then return try('HSETNX', KEYS[key], name, value) end
-  if kind ~= '${LAST}' then return try('HINCRBY', KEYS[key], field, value) end
+  if kind == '${FIRST}' then return try('HSETNX', KEYS[key], name, value) == 1 end
+  if kind ~= '${LAST}' then return try('HINCRBY', KEYS[key], field, value) == tonumber(value) end
   local before = redis.pcall('HGET', KEYS[key], name)
-  if type(before) ~= 'string' or (tonumber(before) or 0) < tonumber(value) then try('HSET', KEYS[key], name, value) end
+  if type(before) == 'string' and (tonumber(before) or 0) >= tonumber(value) then return false end
+  try('HSET', KEYS[key], name, value)
+  return true
 end
 local is_late = {}
 for at = 1, apps do
@@ -123,10 +127,11 @@ for _ = 1, counters do
   local app, ttl, fields = tonumber(args[arg + 1]), args[arg + 2], tonumber(args[arg + 3])
   arg = arg + 3
   if not is_late[app] then
+    local is_new = false
     for at = 1, fields do
-      count(args[arg + at * 2 - 1], args[arg + at * 2])
+      is_new = count(args[arg + at * 2 - 1], args[arg + at * 2]) or is_new
     end
-    try('EXPIRE', KEYS[key], ttl)
+    if is_new then try('EXPIRE', KEYS[key], ttl) end
   end
   arg = arg + fields * 2
 end

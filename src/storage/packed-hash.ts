@@ -12,7 +12,7 @@
 const FIELDS = 128;
 export const PERIOD_MS = 12 * 3_600_000;
 
-/** The beginning of a name, whose digits lead to its hash. */
+/** The beginning of a name, whose digits lead to its hash. No name is shorter. */
 const PATH_BYTES = 6;
 /** The digits of PATH_BYTES. */
 export const LONGEST_PATH = 12;
@@ -36,8 +36,7 @@ export function rootTtlS(ttlMs: number): number {
 export const NODE_AT = `
 local function node_at(root, name, depth)
   if depth == 0 then return root end
-  local path = string.gsub(string.sub(name, 1, ${PATH_BYTES}), '.', function(byte) return string.format('%02x', string.byte(byte)) end)
-  return root .. ':' .. string.sub(path, 1, depth)
+  return root .. ':' .. string.sub(string.format('${"%02x".repeat(PATH_BYTES)}', string.byte(name, 1, ${PATH_BYTES})), 1, depth)
 end
 local function is_full(key)
   local size = redis.pcall('HLEN', key)

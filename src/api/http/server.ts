@@ -87,17 +87,24 @@ export function createApiServer(
 
   acceptJson(server);
   server.decorateRequest("caller");
-  server.addHook("onRequest", async (request, reply) => {
+  server.addHook("onRequest", (request, reply, next) => {
     const [path = ""] = request.url.split("?");
+    const { url, config } = request.routeOptions;
     // A fixed path never counts as the parameter of another route.
-    const isFixedPath = request.routeOptions.url?.includes(":") && routes.some(({ url }) => url === path);
-    if (request.is404 || isFixedPath) return answerNoSuchCall(routes, request.method, path, reply);
-    checkHead(request.raw, limits);
-    const { access = "open", forApp = null, forOrganization = null } = request.routeOptions.config;
-    request.caller = checkAccess({ access, forApp, forOrganization, headers: request.headers, address: request.ip });
+    const isFixedPath = url?.includes(":") && routes.some((route) => route.url === path);
+    if (request.is404 || isFixedPath) return void answerNoSuchCall(routes, request.method, path, reply);
+    try {
+      checkHead(request.raw, limits);
+      const { access = "open", forApp = null, forOrganization = null } = config;
+      request.caller = checkAccess({ access, forApp, forOrganization, headers: request.headers, address: request.ip });
+      next();
+    } catch (error) {
+      next(error as Error);
+    }
   });
-  server.addHook("onSend", async (_request, reply) => {
-    for (const [name, value] of Object.entries(ANSWER_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
+  server.addHook("onSend", (_request, reply, _payload, next) => {
+    for (const name in ANSWER_HEADERS) if (!reply.hasHeader(name)) reply.header(name, ANSWER_HEADERS[name as keyof typeof ANSWER_HEADERS]);
+    next();
   });
   server.setErrorHandler((error, request, reply) => {
     const found = problemOf(error, request.headers["content-type"], acceptedBy(request.routeOptions.config));
