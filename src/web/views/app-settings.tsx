@@ -1,6 +1,7 @@
 /** An app's settings as a form. A save never overwrites a concurrent change. */
+import { useState } from "preact/hooks";
 import type { App } from "../../client/api-types.generated.ts";
-import { ApiError, call, request } from "../api.ts";
+import { ApiError, request } from "../api.ts";
 import { patchOf, textsOf } from "../app-form.ts";
 import { useGround } from "../ground.ts";
 import { EventTypesField } from "../parts/event-types-field.tsx";
@@ -14,16 +15,25 @@ import { APP_STATUSES, DeliveryFields } from "./app-fields.tsx";
 import { AppSecret } from "./app-secret.tsx";
 import { PortalLink } from "./portal-link.tsx";
 
+/** An app's record as an answer has it. */
+interface Tagged {
+  readonly record: App;
+  readonly etag: string | null;
+}
+
+const taggedOf = async (response: Response): Promise<Tagged> => ({
+  record: (await response.json()) as App,
+  etag: response.headers.get("etag"),
+});
+
 export function AppSettings({ slug }: { slug: string }) {
   const { can } = useGround();
-  const loaded = useLoad(slug, async (signal) => {
-    const response = await request(`v1/apps/${slug}`, { signal });
-    return { record: (await response.json()) as App, etag: response.headers.get("etag") };
-  });
+  const loaded = useLoad(slug, async (signal) => taggedOf(await request(`v1/apps/${slug}`, { signal })));
+  const [saved, setSaved] = useState<Tagged | null>(null);
   if (loaded.error !== null && loaded.value === null)
     return <Failed what="The app’s settings" error={loaded.error} retry={loaded.reload} />;
   if (loaded.value === null) return <Loading what="the settings" />;
-  const { record, etag } = loaded.value;
+  const { record, etag } = saved?.record.slug === slug ? saved : loaded.value;
   return (
     <>
       {!can.manage && <Note>Your token can view the settings, but not change them.</Note>}
@@ -33,7 +43,7 @@ export function AppSettings({ slug }: { slug: string }) {
       {record.invalid !== undefined && (
         <Note kind="warn">The stored record can’t be read; these settings are in force: {record.invalid}</Note>
       )}
-      <RecordForm key={etag} record={record} etag={etag} onSaved={loaded.reload} />
+      <RecordForm key={etag} record={record} etag={etag} onSaved={setSaved} />
       {can.manage && <AppSecret slug={slug} />}
       {can.change && <PortalLink owner={{ app: slug }} />}
       {can.change && <AppDelete record={record} />}
@@ -41,22 +51,22 @@ export function AppSettings({ slug }: { slug: string }) {
   );
 }
 
-function RecordForm({ record, etag, onSaved }: { record: App; etag: string | null; onSaved: () => void }) {
+function RecordForm({ record, etag, onSaved }: { record: App; etag: string | null; onSaved: (saved: Tagged) => void }) {
   const { can } = useGround();
   const say = useSay();
   const texts = textsOf(record);
   const form = useForm(async (data) => {
     const patch = patchOf(record, data);
     if (Object.keys(patch).length === 0) return say("Nothing was changed.");
-    await call(`v1/apps/${record.slug}`, { method: "PATCH", body: patch, headers: etag === null ? {} : { "if-match": etag } }).catch(
-      (reason: unknown) => {
-        if (reason instanceof ApiError && reason.status === 412)
-          throw new ApiError(412, "The app was changed in the meantime. Reload the page to see the current settings.");
-        throw reason;
-      },
-    );
+    const headers: Record<string, string> = etag === null ? {} : { "if-match": etag };
+    const answered = await request(`v1/apps/${record.slug}`, { method: "PATCH", body: patch, headers }).catch((reason: unknown) => {
+      if (reason instanceof ApiError && reason.status === 412)
+        throw new ApiError(412, "The app was changed in the meantime. Reload the page to see the current settings.");
+      throw reason;
+    });
+    // The form is replaced by that of the saved record: were it asked for first, what is typed meanwhile would be lost.
+    onSaved(await taggedOf(answered));
     say("Saved.");
-    onSaved();
   });
   return (
     <Form form={form} class="card settings" end={can.manage && <Submit form={form}>Save</Submit>}>
