@@ -47,6 +47,8 @@ export default defineConfig({
     server: { deps: { external: [/\/dist\/chunks\//] } },
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // As eventually: how long a broken test takes to fail.
+    expect: { poll: { timeout: 120_000, interval: 50 } },
     // More than processors: what waits needs none.
     maxWorkers: 6,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.

@@ -1,7 +1,16 @@
 /** The dashboard with tokens, behind proxies, and while Redis, NATS or Posthorn itself are away. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, type OpenOptions, openDashboard, picture, startBrowser, textOf } from "../support/browser.ts";
+import {
+  describeInBrowser,
+  findings,
+  type OpenOptions,
+  openDashboard,
+  picture,
+  settled,
+  startBrowser,
+  textOf,
+} from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -54,7 +63,10 @@ describeInBrowser("the dashboard", () => {
     await page.getByText("Read only").waitFor();
     await page.locator(".installations tbody tr").waitFor();
     const actions = ["Send test event", "Enable", "Disable", "Rotate secret", "Save", "Resend", /^Replay/];
-    const offered = async (): Promise<number[]> => Promise.all(actions.map((name) => page.getByRole("button", { name }).count()));
+    const offered = async (): Promise<number[]> => {
+      await settled(page);
+      return Promise.all(actions.map((name) => page.getByRole("button", { name }).count()));
+    };
     expect(await offered()).toEqual([0, 0, 0, 0, 0, 0, 0].map((none, at) => (at === 2 ? 1 : none)));
     expect(await page.locator(".installations").getByRole("button").count()).toBe(0);
     await goto("#/apps/discourse/dead-letters");
@@ -65,7 +77,7 @@ describeInBrowser("the dashboard", () => {
     await page.getByRole("dialog").waitFor();
     await goto("#/apps/pager/settings");
     await page.getByText("Your token can view the settings, but not change them.").waitFor();
-    expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
+    await expect.poll(() => page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
     expect(await offered()).toEqual([0, 0, 0, 0, 0, 0, 0]);
     await close();
   });
@@ -78,19 +90,20 @@ describeInBrowser("the dashboard", () => {
     // A call that is refused is a line of the browser's log: `close` fails of it.
     const { page, goto, close } = await open("#/", { token });
     const main = page.getByRole("main");
-    const offered = (): Promise<string[]> => main.getByRole("button").allInnerTexts();
+    const offered = async (): Promise<string[]> => {
+      await settled(page);
+      return main.getByRole("button").allInnerTexts();
+    };
     const refused = /Enable|Disable|Discard|Rotate|Save/;
 
     await page.getByRole("heading", { level: 1, name: "Refused" }).waitFor();
     await page.getByText(/^One app, no settings until /).waitFor();
-    expect(await page.getByRole("navigation", { name: "Main" }).getByRole("link").allInnerTexts()).toEqual(["App", "Deliveries"]);
-    expect(await main.getByRole("navigation").getByRole("link").allInnerTexts()).toEqual([
-      "Overview",
-      "Requests",
-      expect.stringMatching(/^Dead letters/),
-      "Timeline",
-      "Settings",
-    ]);
+    await expect
+      .poll(() => page.getByRole("navigation", { name: "Main" }).getByRole("link").allInnerTexts())
+      .toEqual(["App", "Deliveries"]);
+    await expect
+      .poll(() => main.getByRole("navigation").getByRole("link").allInnerTexts())
+      .toEqual(["Overview", "Requests", expect.stringMatching(/^Dead letters/), "Timeline", "Settings"]);
     await eventually(async () => (await page.locator(".installations tbody tr").count()) === 2);
     await page.locator(".legend").first().waitFor();
     expect((await offered()).filter((text) => refused.test(text))).toEqual(["Disabled 0"]);
@@ -104,6 +117,8 @@ describeInBrowser("the dashboard", () => {
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
 
+    // Its row is written after its answer, and the list doesn't change by itself.
+    await eventually(async () => (await platform.call("GET", "/v1/apps/refused/webhook-requests")).items.length === 3);
     await page.getByRole("link", { name: "Requests" }).click();
     await eventually(async () => (await page.locator("tbody .row-link").count()) === 3);
     await page.locator("tbody .row-link", { hasText: "issue.created" }).first().click();
@@ -175,7 +190,7 @@ describeInBrowser("the dashboard", () => {
     expect(page.url()).not.toContain("token");
     await goto("#/apps/portal/settings");
     await page.getByText("Your token can change the webhook URL").waitFor();
-    expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
+    await expect.poll(() => page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
     await page.getByRole("button", { name: "Remove *" }).click();
     await page.getByLabel("Event types").fill("issue");
     await page.getByRole("button", { name: "Add header" }).click();
@@ -275,7 +290,7 @@ describeInBrowser("the dashboard", () => {
       .getByText(/This page may be out of date: .*Reconnecting/)
       .waitFor();
     await page.getByText("Not connected").waitFor();
-    expect(await page.getByRole("link", { name: "Pager Relay" }).count()).toBe(1);
+    await expect.poll(() => page.getByRole("link", { name: "Pager Relay" }).count()).toBe(1);
     await close();
   });
 
@@ -295,7 +310,7 @@ describeInBrowser("the dashboard", () => {
     const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, new URL(url).hash, {});
     await page.getByRole("heading", { level: 1, name: "Organization acme-inc" }).waitFor();
     await page.locator("tbody tr", { hasText: "tenant-a" }).waitFor();
-    expect(await page.locator("tbody tr").count()).toBe(1);
+    await expect.poll(() => page.locator("tbody tr").count()).toBe(1);
     await page.getByRole("button", { name: "Disable" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Disable" }).click();
     await page.locator("tbody tr", { hasText: "Disabled" }).waitFor();

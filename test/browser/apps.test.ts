@@ -25,7 +25,7 @@ describeInBrowser("the apps", () => {
   test("that are not there yet are said to be none, with how to begin", async () => {
     const { page, close } = await open();
     await page.getByText("There are no apps yet.").waitFor();
-    expect(await textOf(page.locator("pre"))).toContain(`export POSTHORN_URL=${platform.posthorn.url}\n`);
+    await expect.poll(() => textOf(page.locator("pre"))).toContain(`export POSTHORN_URL=${platform.posthorn.url}\n`);
     expect(await findings(page)).toEqual([]);
     await close();
   });
@@ -59,10 +59,11 @@ describeInBrowser("the apps", () => {
     await platform.bus.publish("issue.created", { organization_id: "northwind", app: "archive", data: {} });
 
     const { page, close } = await open();
-    await eventually(async () => (await names(page)).length === 7 && (await textOf(page.locator("tbody"))).includes("Failing"));
-    await eventually(async () => (await textOf(page.locator("tbody tr", { hasText: "Archive" }).locator("td").nth(4))) === "1");
-    const conditions = await page.locator("tbody td.wide .pill").allInnerTexts();
-    expect((await names(page)).map((name, at) => `${name}: ${conditions[at]}`)).toEqual([
+    const conditions = async () => {
+      const found = await page.locator("tbody td.wide .pill").allInnerTexts();
+      return (await names(page)).map((name, at) => `${name}: ${found[at]}`);
+    };
+    await expect.poll(conditions).toEqual([
       "Ledger: Failing",
       "Old CRM: 1 of 2 broken",
       "Archive: Disabled",
@@ -72,10 +73,11 @@ describeInBrowser("the apps", () => {
       // Its bad hours are over.
       "Pager Relay: Healthy",
     ]);
+    await expect.poll(() => textOf(page.locator("tbody tr", { hasText: "Archive" }).locator("td").nth(4))).toBe("1");
     const discourse = page.locator("tbody tr", { hasText: "Discourse Bridge" });
-    expect(await textOf(discourse.locator("td").last())).toBe("3");
-    expect(await textOf(page.locator(".metrics"))).toMatch(/Need attention\s+2/);
-    expect(await page.locator(".spark").count()).toBe(14);
+    await expect.poll(() => textOf(discourse.locator("td").last())).toBe("3");
+    await expect.poll(() => textOf(page.locator(".metrics"))).toMatch(/Need attention\s+2/);
+    await expect.poll(() => page.locator(".spark").count()).toBe(14);
     expect(await findings(page)).toEqual([]);
     await pictures(page, "apps");
     await close();
@@ -97,7 +99,7 @@ describeInBrowser("the apps", () => {
     const { page, goto, close } = await open();
     await page.getByRole("button", { name: "Attempts, 24 h" }).click();
     await eventually(async () => (await names(page))[0] === "Linear Sync");
-    expect(await page.getByRole("columnheader", { name: "Attempts, 24 h" }).getAttribute("aria-sort")).toBe("descending");
+    await expect.poll(() => page.getByRole("columnheader", { name: "Attempts, 24 h" }).getAttribute("aria-sort")).toBe("descending");
     await page.getByRole("button", { name: "Attempts, 24 h" }).click();
     await eventually(async () => (await names(page)).at(-1) === "Linear Sync");
     await page.getByRole("button", { name: /^App/ }).click();
@@ -151,7 +153,7 @@ describeInBrowser("the apps", () => {
     });
     await goto("#/");
     await page.locator("body[data-focused]").waitFor();
-    expect(await page.locator("body").getAttribute("data-focused")).toBe("true");
+    await expect.poll(() => page.locator("body").getAttribute("data-focused")).toBe("true");
     await close();
   });
 
@@ -161,7 +163,7 @@ describeInBrowser("the apps", () => {
     await platform.register("live-one", "ok", { name: "Live One" });
     const row = page.locator("tbody tr", { hasText: "Live One" });
     await row.waitFor();
-    expect(await textOf(row)).toContain("Idle");
+    await expect.poll(() => textOf(row)).toContain("Idle");
     await platform.deliver("live-one", "issue.created", 2);
     await eventually(async () => /Healthy[\s\S]*\b2\b[\s\S]*100%/.test(await textOf(row)));
     await platform.call("DELETE", "/v1/apps/live-one");

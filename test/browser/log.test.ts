@@ -43,9 +43,9 @@ describeInBrowser("what happened", () => {
   test("requests are listed newest first, by type, errors, organization and time", async () => {
     const { page, goto, close } = await open("#/apps/pager/requests");
     await eventually(async () => (await types(page)).join() === "comment.created,issue.created,issue.created");
-    expect(await textOf(rows(page).first())).toMatch(
-      new RegExp(String.raw`^${TIME}\s+comment\.created\s+200 Delivered\s+1\s+[\d.]+ ms\s+contoso\s+dlv_`),
-    );
+    await expect
+      .poll(() => textOf(rows(page).first()))
+      .toMatch(new RegExp(String.raw`^${TIME}\s+comment\.created\s+200 Delivered\s+1\s+[\d.]+ ms\s+contoso\s+dlv_`));
     expect(await findings(page)).toEqual([]);
     await pictures(page, "requests");
     await page.getByLabel("Event type").selectOption("issue.created");
@@ -90,7 +90,7 @@ describeInBrowser("what happened", () => {
     await goto("#/");
     await goto(link);
     await eventually(async () => (await types(page)).length === 1);
-    expect(await page.getByLabel("Event id", { exact: true }).inputValue()).toBe(comment?.["event_id"]);
+    await expect.poll(() => page.getByLabel("Event id", { exact: true }).inputValue()).toBe(comment?.["event_id"]);
     await close();
   });
 
@@ -100,15 +100,17 @@ describeInBrowser("what happened", () => {
     const utc = newest?.date.slice(11, 19) ?? "";
     const first = async (): Promise<string> => (await textOf(page.locator("tbody time").first())).slice(-8);
     await page.getByRole("columnheader", { name: "Time UTC+5:30" }).waitFor();
-    expect(await first()).not.toBe(utc);
+    await expect.poll(first).not.toBe(utc);
     await page.getByRole("button", { name: "Times in UTC+5:30" }).click();
     await page.getByRole("columnheader", { name: "Time UTC", exact: true }).waitFor();
-    expect(await first()).toBe(utc);
+    await expect.poll(first).toBe(utc);
     await page.locator("tbody .row-link").first().click();
     await page.getByRole("dialog").getByText(`${utc} UTC`).first().waitFor();
     await page.reload();
     await page.getByRole("columnheader", { name: "Time UTC", exact: true }).waitFor();
+    await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.getByRole("combobox", { name: "Time", exact: true }).selectOption("Between…");
     await page.getByText("Both minutes included; UTC", { exact: true }).waitFor();
     await page.getByLabel("From", { exact: true }).fill(newest?.date.slice(0, 16) ?? "");
@@ -133,7 +135,7 @@ describeInBrowser("what happened", () => {
     await page.getByLabel("To", { exact: true }).fill(minute(0));
     await page.getByRole("alert").getByText("“From” is later than “to”.").waitFor();
     expect(await page.getByText(/No matching attempts/).count()).toBe(0);
-    expect(await page.getByLabel("From", { exact: true }).getAttribute("aria-invalid")).toBe("true");
+    await expect.poll(() => page.getByLabel("From", { exact: true }).getAttribute("aria-invalid")).toBe("true");
     expect(await findings(page)).toEqual([]);
     await page.getByLabel("From", { exact: true }).fill(minute(-5));
     await eventually(async () => (await types(page)).length === 3);
@@ -177,31 +179,31 @@ describeInBrowser("what happened", () => {
     await dialog.locator(".lead").getByText("Answered with status 503.").waitFor();
     // The delivery itself is further than any of its attempts.
     const now = dialog.getByRole("region", { name: "Delivery state" });
-    await eventually(async () =>
-      /Dead letter Answered with status 503\.\s+Given up\s+[\d:]+ UTC\s+Reason\s+Exhausted\s+Number\s+\d/.test(await textOf(now)),
-    );
+    await expect
+      .poll(() => textOf(now))
+      .toMatch(new RegExp(String.raw`Dead letter Answered with status 503\.\s+Given up\s+${TIME} UTC\s+Reason\s+Exhausted\s+Number\s+\d`));
     const [row] = (await platform.call("GET", "/v1/apps/talker/webhook-requests")).items as Array<Record<string, any>>;
     const facts = await textOf(dialog.locator(".facts"));
     for (const member of ["delivery_id", "event_id", "installation_uuid", "trace_id", "webhook_url"])
       expect(facts).toContain(row?.[member]);
-    expect(await dialog.locator(`a[href="https://traces.example/trace/${row?.["trace_id"]}"]`).count()).toBe(1);
-    expect(await textOf(dialog.locator(".headers"))).toMatch(/Authorization\s+\[redacted\]/);
+    await expect.poll(() => dialog.locator(`a[href="https://traces.example/trace/${row?.["trace_id"]}"]`).count()).toBe(1);
+    await expect.poll(() => textOf(dialog.locator(".headers"))).toMatch(/Authorization\s+\[redacted\]/);
     const request = dialog.getByRole("region", { name: "Request body" });
-    expect(await textOf(request)).toContain('{\n  "action": "created",\n  "installation": {');
-    expect(await textOf(request)).toContain('"big": "12345678901234567890"');
-    expect(await textOf(request)).toContain("cut here");
-    expect(await textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
+    await expect.poll(() => textOf(request)).toContain('{\n  "action": "created",\n  "installation": {');
+    await expect.poll(() => textOf(request)).toContain('"big": "12345678901234567890"');
+    await expect.poll(() => textOf(request)).toContain("cut here");
+    await expect.poll(() => textOf(dialog.getByRole("region", { name: "Response body" }))).toMatch(/"code": "overloaded"[\s\S]*cut here/);
     // The answer is what one looks for first.
     const headings = await dialog.locator("h3").allInnerTexts();
     expect([headings[0], headings.at(-1)]).toEqual(["Response body", "Request headers"]);
     await pictures(page, "request");
     await dialog.getByRole("button", { name: "As sent" }).last().click();
-    expect(await textOf(request)).toContain('{"action":"created","installation":');
+    await expect.poll(() => textOf(request)).toContain('{"action":"created","installation":');
     expect(await page.content()).not.toContain("planted-secret");
     expect(await findings(page)).toEqual([]);
 
     // The attempts of the delivery lead to each other.
-    expect(await dialog.locator(".attempts li").count()).toBe(2);
+    await expect.poll(() => dialog.locator(".attempts li").count()).toBe(2);
     await dialog.locator(".attempts button").click();
     await eventually(async () => /Attempt\s+1\b/.test(await textOf(dialog.locator(".facts"))));
 
@@ -271,7 +273,7 @@ describeInBrowser("what happened", () => {
   test("dead letters are listed with their reason and opened to their attempts and event", async () => {
     const { page, close } = await open("#/dead-letters");
     await eventually(async () => (await types(page)).length >= 10);
-    expect(await textOf(page.locator("tbody"))).toMatch(/none\s+[\w-]+\.events\.issue\.created/);
+    await expect.poll(() => textOf(page.locator("tbody"))).toMatch(/none\s+[\w-]+\.events\.issue\.created/);
     expect(await findings(page)).toEqual([]);
     await pictures(page, "dead-letters");
     await page.getByRole("combobox", { name: "App" }).fill("discourse");
@@ -284,7 +286,7 @@ describeInBrowser("what happened", () => {
     const dialog = page.getByRole("dialog");
     await dialog.getByText("Answered with status 422.").waitFor();
     await eventually(async () => (await textOf(dialog.getByRole("region", { name: "Event data" }))).includes('"n": 1'));
-    expect(await textOf(dialog.locator(".attempts"))).toContain("422 Rejected");
+    await expect.poll(() => textOf(dialog.locator(".attempts"))).toContain("422 Rejected");
     expect(await findings(page)).toEqual([]);
     await close();
   });
@@ -406,7 +408,7 @@ describeInBrowser("what happened", () => {
         (await titles()).sort().join("; ") ===
         "App failing ledger; Circuit opened ledger; Integration broken old-crm in organization northwind",
     );
-    expect(await textOf(page.locator(".event-detail"))).toContain("20 of 20 attempts failed within 60 s");
+    await expect.poll(() => textOf(page.locator(".event-detail"))).toContain("20 of 20 attempts failed within 60 s");
     await platform.call("POST", `/v1/installations/${uuid}/enable`);
     await eventually(async () => (await titles())[0] === "Integration recovered old-crm in organization northwind");
     expect(await findings(page)).toEqual([]);

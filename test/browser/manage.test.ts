@@ -41,10 +41,10 @@ describeInBrowser("apps are managed", () => {
     await eventually(async () => (await problems(page)).join() === "Fill this in.,Fill this in.,Fill this in.");
 
     await page.getByLabel("Name", { exact: true }).fill("Zürich Relay");
-    expect(await page.getByLabel("Slug").inputValue()).toBe("zurich-relay");
+    await expect.poll(() => page.getByLabel("Slug").inputValue()).toBe("zurich-relay");
     await page.getByLabel("Slug").fill("zurich");
     await page.getByLabel("Name", { exact: true }).fill("Zürich Relay 2");
-    expect(await page.getByLabel("Slug").inputValue()).toBe("zurich");
+    await expect.poll(() => page.getByLabel("Slug").inputValue()).toBe("zurich");
     await page.getByLabel("Webhook URL").fill("ftp://hooks.example.com");
     await page.getByLabel("Event types").fill("Not one");
     await page.keyboard.press("Enter");
@@ -76,18 +76,18 @@ describeInBrowser("apps are managed", () => {
 
     // Published types are offered, and a typed one counts without Enter.
     const offered = page.locator(".published .check");
-    expect(await textOf(page.locator(".published"))).toMatch(
-      /Published in the last day\s+issue\s*all actions\s*7\s+issue\.created\s*5\s+issue\.resolved\s*2/,
-    );
+    await expect
+      .poll(() => textOf(page.locator(".published")))
+      .toMatch(/Published in the last day\s+issue\s*all actions\s*7\s+issue\.created\s*5\s+issue\.resolved\s*2/);
     await offered.filter({ hasText: "issue.created" }).click();
     await page.getByLabel("Event types").fill("alert");
-    expect(await offered.count()).toBe(2);
+    await expect.poll(() => offered.count()).toBe(2);
     await page.getByLabel("Event types").fill("comment.*");
     await page.getByLabel("Install in organizations").fill("northwind, contoso");
     await page.getByRole("button", { name: "Create app" }).click();
     const dialog = page.getByRole("dialog", { name: "Zürich Relay 2 is created" });
     await dialog.waitFor();
-    expect(await textOf(dialog.locator(".secret .mono").first())).toMatch(/^[0-9a-f]{64}$/);
+    await expect.poll(() => textOf(dialog.locator(".secret .mono").first())).toMatch(/^[0-9a-f]{64}$/);
     expect(await findings(page)).toEqual([]);
     await dialog.getByRole("button", { name: "I have copied it" }).click();
     await page.getByRole("heading", { level: 1, name: "Zürich Relay 2" }).waitFor();
@@ -122,7 +122,7 @@ describeInBrowser("apps are managed", () => {
     expect([await box("issue.resolved").isChecked(), await box("issue.resolved").isDisabled()]).toEqual([true, true]);
     await page.getByLabel("Event types").fill("error.*,");
     await page.keyboard.press("Enter");
-    expect(await page.locator(".chip").allInnerTexts()).toEqual(["issue", "error.*"]);
+    await expect.poll(() => page.locator(".chip").allInnerTexts()).toEqual(["issue", "error.*"]);
     expect(await findings(page)).toEqual([]);
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
@@ -244,7 +244,7 @@ describeInBrowser("apps are managed", () => {
     await own.page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
     const secret = own.page.getByRole("dialog", { name: "New secret" });
     await secret.waitFor();
-    expect(await textOf(secret.locator(".secret .mono").first())).toMatch(/^[0-9a-f]{64}$/);
+    await expect.poll(() => textOf(secret.locator(".secret .mono").first())).toMatch(/^[0-9a-f]{64}$/);
     // The link ended with the old secret.
     await secret.getByRole("button", { name: "I have copied it" }).click();
     await own.page.getByLabel("API token").waitFor();

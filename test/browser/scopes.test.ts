@@ -2,7 +2,7 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { TokenScope } from "../../src/model/token-scope.ts";
-import { describeInBrowser, findings, openDashboard, startBrowser } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, settled, startBrowser } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -90,7 +90,7 @@ describeInBrowser("the page offers exactly what the token covers", () => {
         await page.locator("tbody .row-link").first().click();
         await page.getByRole("dialog").waitFor();
       }
-      await page.waitForLoadState("load");
+      await settled(page);
       const names = await page
         .locator("main button, main a.button")
         .evaluateAll((buttons) => buttons.map((button) => button.getAttribute("aria-label") ?? button.textContent?.trim() ?? ""));

@@ -3,9 +3,10 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import axe from "axe-core";
-import { type Browser, chromium, type Locator, type Page } from "playwright-core";
+import { type Browser, chromium, type Locator, type Page, type Request } from "playwright-core";
 import { describe, expect } from "vitest";
 import { findBrowser } from "../../scripts/set-up.mjs";
+import { eventually } from "./eventually.ts";
 
 const path = findBrowser();
 /** Without Chromium the suite is skipped; global-setup.ts has said so, or has failed where it could have been installed. */
@@ -73,9 +74,14 @@ export async function openDashboard(browser: Browser, base: string, hash = "#/",
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") trouble(message.text());
   });
+  const calls = new Set<Request>();
+  underWay.set(page, calls);
   page.on("request", (request) => {
     if (!request.url().startsWith(base)) trouble(`request to ${request.url()}`);
+    if (!request.url().endsWith("/live")) calls.add(request);
   });
+  for (const end of ["requestfinished", "requestfailed"] as const)
+    page.on(end as "requestfinished", (request) => void calls.delete(request));
   const goto = async (to: string): Promise<void> => {
     await page.goto(base + to);
   };
@@ -98,6 +104,20 @@ export async function openDashboard(browser: Browser, base: string, hash = "#/",
       expect(troubles).toEqual([]);
     },
   };
+}
+
+/** Requests of a page that have not ended, but for the streams, which never do. */
+const underWay = new WeakMap<Page, Set<Request>>();
+
+/** Waits until the page has what it has asked for, and shows it: what is not there then is not on its way. */
+export async function settled(page: Page): Promise<void> {
+  await eventually(async () => {
+    const isIdle = (): boolean => underWay.get(page)?.size === 0;
+    // What is rendered may ask for more, after the next frame.
+    for (let frames = 0; frames < 2; frames++)
+      if (isIdle()) await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
+    return isIdle();
+  });
 }
 
 /** Serious and critical findings of axe-core, in words. */

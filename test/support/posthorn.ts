@@ -187,6 +187,16 @@ export async function startPosthorn({ command = "serve", waitForReady = true, ..
   return posthorn;
 }
 
+/** Waits until every event is handled: matched with what its time wants, and its deliveries delivered or stored elsewhere. */
+export async function allHandled({ connection, prefix }: Bus): Promise<void> {
+  const manager = await connection.jetstreamManager();
+  const stream = `${prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
+  await eventually(async () => {
+    const { num_pending: pending, num_ack_pending: inHand } = await manager.consumers.info(stream, "posthorn-events");
+    return pending + inHand === 0;
+  });
+}
+
 /** Waits until every replica's metrics have the line: what one of them was told, the others know a moment later. */
 export async function everywhere(replicas: readonly Posthorn[], metric: string): Promise<void> {
   for (const replica of replicas)

@@ -10,7 +10,7 @@ const HOUR_MS = 3_600_000;
 export interface Past {
   readonly app: string;
   readonly days: number;
-  /** Attempts by outcome of the hour so many hours ago, 0 being the one that is going on. */
+  /** Attempts by outcome of the hour so many hours ago, 0 being the one that is going on, -1 the next one: it may begin meanwhile. */
   readonly outcomes: (hoursAgo: number) => Partial<Record<Outcome, number>>;
   /** When the app was made, milliseconds since the epoch: the past is that app's. */
   readonly createdAt: number;
@@ -33,7 +33,7 @@ export async function writePast(redis: Redis, pasts: readonly Past[], now = Date
   const full = (key: string): string => `${DEFAULT_REDIS_KEY_PREFIX}:${key}`;
   for (const { app, days, createdAt, outcomes, medianMs } of pasts) {
     pipeline.set(full(keys.appCreated(app)), createdAt);
-    for (let hoursAgo = 0; hoursAgo < days * 24; hoursAgo++) {
+    for (let hoursAgo = -1; hoursAgo < days * 24; hoursAgo++) {
       const at = new Date(now - hoursAgo * HOUR_MS).toISOString();
       const hour = at.slice(11, 13);
       const fields = new Map<string, number>();

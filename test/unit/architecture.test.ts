@@ -1,5 +1,5 @@
 /** The rules of the house that a program can check: who may import whom, sizes, labels, references and subjects. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { isChecked, ROOMS } from "../support/rooms.ts";
@@ -253,4 +253,17 @@ test("subjects are formatted and parsed in one file", () => {
       [...code.matchAll(SUBJECT_HANDLING)].map(({ 0: found, index }) => `${file}:${lineAt(code, index)} ${found}`),
     );
   expect(elsewhere).toEqual([]);
+});
+
+test("tests wait for what they read from a page, unless it is not to be there", () => {
+  const once =
+    /expect\(await .*(?:textOf|\.(?:count|inputValue|allInnerTexts|innerText|getAttribute|isChecked|isDisabled))\(.*\)\.to(?!Be\(0\)|BeLess)/;
+  const files = globSync("test/browser/*.ts");
+  expect(files.length).toBeGreaterThan(5);
+  const lines = files.flatMap((file) =>
+    readFileSync(file, "utf8")
+      .split("\n")
+      .map((line) => `${file}: ${line.trim()}`),
+  );
+  expect(lines.filter((line) => once.test(line))).toEqual([]);
 });
