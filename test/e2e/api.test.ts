@@ -6,6 +6,7 @@ import { eventually } from "../support/eventually.ts";
 import { createDocumentChecker, type DocumentChecker, type OpenApiDocument } from "../support/openapi.ts";
 import { connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { replayDeadLetters } from "../support/replay-dead-letters.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
@@ -551,9 +552,9 @@ test("the calls about what was given up answer as they are documented", async ()
   rejecting.behave(answer(200));
   expect((await call("POST", `/v1/dead-letters/${letter?.sequence}/replay`)).status).toBe(202);
   expect((await call("POST", `/v1/deliveries/${letter?.delivery_id}/resend`)).status).toBe(202);
-  const replayed = await call("POST", "/v1/dead-letters/replay", { app: "given-up" });
-  expect(replayed.body).toMatchObject({ state: "done", matched: 1, replayed: 1 });
-  expect((await call("GET", `/v1/dead-letters/replays/${replayed.body.replay_id}`)).body).toEqual(replayed.body);
+  const replayed = await replayDeadLetters(call, { app: "given-up" });
+  expect(replayed).toMatchObject({ state: "done", matched: 1, replayed: 1 });
+  expect((await call("GET", `/v1/dead-letters/replays/${replayed.replay_id}`)).body).toEqual(replayed);
   // The test call, two events, and three that were sent again.
   await rejecting.waitFor(6);
   await call("POST", `/v1/installations/${uuid}/disable`);

@@ -544,7 +544,7 @@ describe("a local receiver", () => {
     ["--status 410", "gone"],
     [`--secret ${"f".repeat(64)}`, "rejected"],
   ])("with %s a test call ends as %s", async (options, outcome) => {
-    const { slug } = await installed(["--timeout", "300ms"]);
+    const { slug } = await installed(outcome === "timed_out" ? ["--timeout", "300ms"] : []);
     const listening = await listen(slug, options);
     expect((await cli(`apps test ${slug} --json`)).json[0].outcome).toBe(outcome);
     await listening.says("test.ping");

@@ -125,7 +125,9 @@ describe.each([
     expect((await manager.streams.info(streamOf(name))).config.retention).toBe(
       name === "RETRIES" || name === "PARKED" ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
     );
-    expect(replicas.flatMap(({ log }) => has(log, "missing stream recreated")).some(({ stream }) => stream === streamOf(name))).toBe(true);
+    await eventually(() =>
+      replicas.flatMap(({ log }) => has(log, "missing stream recreated")).some(({ stream }) => stream === streamOf(name)),
+    );
     await expectEverythingWorks();
   });
 });
@@ -145,7 +147,7 @@ describe("without its registry bucket", () => {
       async () => (await isReady()) && (await metric(line)) && (await posthorn.api("GET", "/v1/apps/ordered")).status === 200,
     );
     expect((await posthorn.api("GET", "/v1/apps")).body.items).toEqual(apps);
-    expect(has(posthorn.log, "the registry bucket was replaced").length).toBeGreaterThan(0);
+    await eventually(() => has(posthorn.log, "the registry bucket was replaced").length > 0);
     await expectEverythingWorks();
   });
 });

@@ -11,6 +11,7 @@ import { eventually } from "../support/eventually.ts";
 import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startRawServer } from "../support/raw-server.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { replayDeadLetters } from "../support/replay-dead-letters.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
@@ -274,15 +275,8 @@ describe("a delivery that fails", () => {
       ],
     });
     behave(answer(200));
-    const dry = await posthorn.api("POST", "/v1/dead-letters/replay", { app: slug, dry_run: true });
-    expect([dry.status, dry.body]).toEqual([200, expect.objectContaining({ matched: 1, replayed: 0 })]);
-    const { body: asked } = await posthorn.api("POST", "/v1/dead-letters/replay", { app: slug });
-    // It may go on behind the answer.
-    const replayed = await eventually(async () => {
-      const { body } = await posthorn.api("GET", `/v1/dead-letters/replays/${asked.replay_id}`);
-      return body.state === "done" && body;
-    });
-    expect(replayed).toMatchObject({ matched: 1, replayed: 1, skipped: 0 });
+    expect(await replayDeadLetters(posthorn.api, { app: slug, dry_run: true })).toMatchObject({ state: "done", matched: 1, replayed: 0 });
+    expect(await replayDeadLetters(posthorn.api, { app: slug })).toMatchObject({ state: "done", matched: 1, replayed: 1, skipped: 0 });
     await waitFor(3);
     expect(requests[2]?.headers["webhook-id"]).toBe(requests[0]?.headers["webhook-id"]);
     expect(requests[2]?.body.equals(requests[0]?.body ?? Buffer.alloc(0))).toBe(true);

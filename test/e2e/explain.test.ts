@@ -48,10 +48,18 @@ const explain = async (eventId: string, uuid: string): Promise<DeliveryAnswer> =
   return body as DeliveryAnswer;
 };
 
+/** What Posthorn had to say of late. */
+const warnings = (): string =>
+  posthorn.log
+    .filter(({ level }) => level !== "info")
+    .slice(-20)
+    .map((line) => JSON.stringify(line))
+    .join("\n");
+
 const until = (eventId: string, uuid: string, state: ExplainedDelivery["state"]): Promise<DeliveryAnswer> =>
   eventually(async () => {
     const found = await explain(eventId, uuid);
-    if (found.delivery.state !== state) throw new Error(`still ${JSON.stringify(found.delivery)}`);
+    if (found.delivery.state !== state) throw new Error(`still ${JSON.stringify(found.delivery)}\n${warnings()}`);
     return found;
   });
 

@@ -3,7 +3,15 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
+import {
+  allHandled,
+  type Bus,
+  connectBus,
+  type Posthorn,
+  type PosthornProcess,
+  startPosthorn,
+  startPosthornHere,
+} from "../support/posthorn.ts";
 import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents, statusEventsOf } from "../support/status-events.ts";
@@ -122,13 +130,7 @@ test("of 300 dead letters within a minute 100 have their event, and one event sa
     (await statusEventsOf(bus, type)).filter(({ data }) => data.app === slug);
   await attempted(300, answer(400));
   // The dead letter and its event are stored before the event message is acknowledged.
-  const manager = await bus.connection.jetstreamManager();
-  const stream = `${bus.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
-  await eventually(
-    async () =>
-      (await manager.consumers.info(stream, "posthorn-events")).ack_floor.stream_seq ===
-      (await manager.streams.info(stream)).state.last_seq,
-  );
+  await allHandled(bus);
   expect(await events("delivery.rejected")).toHaveLength(100);
   expect(await events("delivery.suppressed")).toEqual([]);
   await clock.advance(2 * MINUTE, replicas);

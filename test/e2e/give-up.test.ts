@@ -47,12 +47,16 @@ test("metrics, log lines, status events and dead letters agree for every reason"
   const expected = ofReason(letters.map(({ reason }) => reason));
   expect(Object.entries(expected).filter(([, count]) => count === 0)).toEqual([]);
 
-  const text = String((await posthorn.api("GET", "/metrics")).body);
-  const metric = (series: string) => Number(new RegExp(`^${series} (\\d+)$`, "m").exec(text)?.[1] ?? Number.NaN);
-  expect(
-    Object.fromEntries(DEAD_LETTER_REASONS.map((reason) => [reason, metric(`posthorn_dead_letters_total\\{reason="${reason}"\\}`)])),
-  ).toEqual(expected);
-  expect(metric('posthorn_deliveries_stored_total\\{stream="dead-letters"\\}')).toBe(letters.length);
+  // A letter is counted a moment after it can be seen.
+  await eventually(async () => {
+    const text = String((await posthorn.api("GET", "/metrics")).body);
+    const metric = (series: string) => Number(new RegExp(`^${series} (\\d+)$`, "m").exec(text)?.[1] ?? Number.NaN);
+    expect(
+      Object.fromEntries(DEAD_LETTER_REASONS.map((reason) => [reason, metric(`posthorn_dead_letters_total\\{reason="${reason}"\\}`)])),
+    ).toEqual(expected);
+    expect(metric('posthorn_deliveries_stored_total\\{stream="dead-letters"\\}')).toBe(letters.length);
+    return true;
+  });
   const lines = await eventually(() => {
     const found = posthorn.log.filter(({ message, stream }) => message === "delivery.stored" && stream === "dead-letters");
     return found.length >= letters.length && found;
@@ -71,9 +75,8 @@ test("metrics, log lines, status events and dead letters agree for every reason"
   // Where each of them rests is known, the whole message of a poisonous one included.
   for (const { data } of published) {
     const { delivery_id: id, reason } = data as { delivery_id: string; reason: string };
-    expect((await posthorn.api("GET", `/v1/deliveries/${id}`)).body).toMatchObject({
-      delivery: { state: "dead_letter", dead_letter: { reason } },
-    });
+    const found = async () => (await posthorn.api("GET", `/v1/deliveries/${id}`)).body as unknown;
+    await expect.poll(found).toMatchObject({ delivery: { state: "dead_letter", dead_letter: { reason } } });
   }
 });
 

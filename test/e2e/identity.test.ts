@@ -145,7 +145,9 @@ describe("a second message of an event", () => {
         detail: `event message ${second} has the same event as message ${first}, which was delivered already: skipped`,
       },
     ]);
-    expect(linesOf(id)).toMatchObject([{ level: "info", event_sequence: second, delivered_event_sequence: first, why: "duplicate" }]);
+    await expect
+      .poll(() => linesOf(id))
+      .toMatchObject([{ level: "info", event_sequence: second, delivered_event_sequence: first, why: "duplicate" }]);
     expect(await metric("posthorn_deliveries_duplicate_total")).toBe(before + 1);
   });
 
@@ -297,10 +299,12 @@ describe("names that every object has of itself", () => {
     for (const slug of PROTOTYPE_SLUGS) expect([slug, got(slug)]).toEqual([slug, 1]);
     expect((await posthorn.api("GET", "/v1/dead-letters?app=constructor")).body.items).toEqual([]);
     for (const slug of PROTOTYPE_SLUGS) {
-      const { body } = await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests?event_type=__proto__.constructor`);
-      expect(body.items).toMatchObject([{ event_id: "__proto__", outcome: "delivered" }]);
+      const rows = async () =>
+        (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests?event_type=__proto__.constructor`)).body.items as unknown[];
+      await expect.poll(rows).toMatchObject([{ event_id: "__proto__", outcome: "delivered" }]);
       expect((await posthorn.api("GET", `/v1/apps/${slug}/stats`)).status).toBe(200);
-      expect((await posthorn.api("GET", "/metrics")).body).toContain(`posthorn_app_attempts_total{app="${slug}",outcome="delivered"} 1`);
+      const counted = `posthorn_app_attempts_total{app="${slug}",outcome="delivered"} 1`;
+      await eventually(async () => String((await posthorn.api("GET", "/metrics")).body).includes(counted));
     }
     expect((await explainEvent("__proto__")).deliveries.length).toBe(100);
   });

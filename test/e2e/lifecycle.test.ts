@@ -154,14 +154,25 @@ describe("a change of the encryption key", () => {
 describe("SIGTERM", () => {
   test("finishes what is in flight, writes its rows and exits with 0; the next process delivers the rest, nothing twice", async () => {
     const prefix = `t-${randomUUID().slice(0, 8)}`;
-    const receiver = await startReceiver((_request, response) => void setTimeout(() => response.end("ok"), 30));
+    // More than forty are not answered before the stop has begun.
+    const held: Array<() => void> = [];
+    let isStopping = false;
+    const receiver = await startReceiver((_request, response) => {
+      const end = () => void response.end("ok");
+      if (isStopping || receiver.requests.length <= 40) setTimeout(end, 30);
+      else held.push(end);
+    });
     const first = await startPosthorn({ nats, redis, prefix });
     const bus = await connectBus(nats, prefix);
     const { slug } = await first.install({ webhook_url: receiver.url, max_in_flight: 8 });
     const count = 300;
     await Promise.all(Array.from({ length: count }, (_, n) => bus.publish("issue.created", { organization_id: "42", data: { n } })));
     await receiver.waitFor(20);
-    expect(await first.end()).toBe(0);
+    const ended = first.end();
+    await eventually(() => first.log.some(({ message }) => message === "stopping"));
+    isStopping = true;
+    for (const end of held) end();
+    expect(await ended).toBe(0);
     expect(first.log.map(({ message }) => message)).toContain("stopped");
     const afterFirst = receiver.requests.length;
     expect(afterFirst).toBeLessThan(count);

@@ -151,12 +151,9 @@ describe("settings of OpenTelemetry", () => {
       },
     });
     ends = [() => posthorn.end("SIGKILL")];
-    // A server may be slow to answer on a busy machine.
-    const problems = posthorn.log.filter(({ level, message }) => level !== "info" && !String(message).startsWith("waiting for"));
-    expect(problems).toMatchObject([
+    expect(posthorn.log.filter(({ setting }) => setting !== undefined)).toMatchObject([
       { setting: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", message: "traces are not exported: invalid endpoint" },
       { setting: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", message: "metrics are not exported: invalid endpoint" },
-      { message: expect.stringContaining("POSTHORN_ENCRYPTION_KEY") },
     ]);
     expect(JSON.stringify([posthorn.log, posthorn.errors])).not.toMatch(/PLANTED|exporting by OTLP/);
   });

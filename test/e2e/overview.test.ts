@@ -114,6 +114,8 @@ describe("the overview", () => {
       const found = await rowOf(slug);
       return found.parked === 1 && sum(found.attempts) === 1 && found;
     });
+    // An hour may have ended meanwhile.
+    expect(row.attempts?.slice(0, 22)).toEqual(new Array(22).fill(0));
     expect(row).toEqual({
       slug,
       name: "All of it",
@@ -126,7 +128,7 @@ describe("the overview", () => {
       parked: 1,
       parked_in_app_queue: 0,
       dead_letters: 1,
-      attempts: [...new Array<number>(23).fill(0), 1],
+      attempts: expect.any(Array),
       delivered: new Array<number>(24).fill(0),
     });
     const { body } = await call("GET", "/v1/overview", undefined, read);
@@ -158,9 +160,9 @@ describe("the overview", () => {
     await call("POST", `/v1/installations/${uuid}/disable`);
     const change = await eventually(() => heard.slice(1).find(({ event }) => event === "overview"));
     expect((change.data as OverviewMessage).items).toMatchObject([{ slug, installations: { active: 0, disabled: 1 } }]);
-    const events = heard.filter(({ event }) => event === "status").map(({ data }) => data);
-    expect(events).toMatchObject([{ type: "integration.disabled", data: { app: slug, installation_uuid: uuid } }]);
-    expect(events[0].data.dashboard_url).toBe(`https://ops.example/posthorn/#/installations/${uuid}`);
+    const events = () => heard.filter(({ event }) => event === "status").map(({ data }) => data);
+    await expect.poll(events).toMatchObject([{ type: "integration.disabled", data: { app: slug, installation_uuid: uuid } }]);
+    expect(events()[0].data.dashboard_url).toBe(`https://ops.example/posthorn/#/installations/${uuid}`);
     stop.abort();
   });
 
@@ -206,7 +208,9 @@ test("an app's stats have what came of its attempts, in every range", async () =
     totals: { attempts: 3, success_rate: 0.6667, outcomes: { delivered: 2, failed: 1, timed_out: 0 }, latency_ms: { count: 3 } },
     event_types: expect.arrayContaining(["issue.created", "issue.resolved", "comment.created"]),
   });
-  expect([day.periods.length, day.periods.at(-1).attempts, day.periods[0].success_rate]).toEqual([24, 3, null]);
+  // An hour may have ended meanwhile.
+  const newest = day.periods.slice(-2).map(({ attempts }: { attempts: number }) => attempts);
+  expect([day.periods.length, sum(newest), day.periods[0].success_rate]).toEqual([24, 3, null]);
   for (const [range, periods, step] of [["7d", 28, 21_600] as const, ["30d", 30, 86_400] as const]) {
     const found = await stats(`?range=${range}`);
     expect([found.periods.length, found.step_s, found.totals.attempts]).toEqual([periods, step, 3]);

@@ -43,13 +43,13 @@ describe("on a cluster of three nodes", () => {
     const posthorn = await startPosthorn({
       nats: cluster.nodes[0] as Server,
       redis,
-      settings: { ...settings, POSTHORN_STARTUP_TIMEOUT: "1s" },
+      settings: { ...settings, POSTHORN_STARTUP_TIMEOUT: "4s" },
       waitForReady: false,
     });
     expect(await posthorn.end("SIGCONT")).toBe(1);
     expect(posthorn.log.at(-1)).toMatchObject({
       code: "JETSTREAM_UNAVAILABLE",
-      error: expect.stringMatching(/^POSTHORN_NATS_URL: JetStream can't be used within 1000 ms: no answer; /),
+      error: expect.stringMatching(/^POSTHORN_NATS_URL: JetStream can't be used within 4000 ms: no answer; /),
     });
   });
 });

@@ -461,7 +461,7 @@ describe("the stalledConsumer", () => {
       const consumer = names.tierConsumer(tierS);
       const subject = names.retry(tierS, "acme");
       await manager.consumers.add(stream, {
-        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(500 * tierS) },
+        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(1_500 * tierS) },
       });
       await jetStream.publish(subject, "{}");
       const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });

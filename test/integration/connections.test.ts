@@ -123,9 +123,9 @@ describe("a kept connection that ends before an answer has begun", () => {
     const url = `http://127.0.0.1:${server.port}/`;
     expect(await post(from, url)).toBe(200);
     const startedAt = performance.now();
-    expect(await post(from, url, { timeoutMs: 400 })).toBe("timed_out: no answer within 400 ms");
+    expect(await post(from, url, { timeoutMs: 1_500 })).toBe("timed_out: no answer within 1500 ms");
     expect(uses).toBe(3);
-    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(399);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1_499);
   });
 
   test("bytes that nobody asked for end it, and answer nothing", async () => {
@@ -149,18 +149,16 @@ describe("a kept connection that ends before an answer has begun", () => {
 
 describe("waiting for a connection", () => {
   test("is not the receiver's time", async () => {
-    const answers: Array<() => void> = [];
-    const { url } = kept(await startReceiver((_request, response) => void answers.push(() => response.end("ok"))));
     const from = sender({ connectionsPerOrigin: 1 });
-    const first = post(from, url, { timeoutMs: 5_000 });
-    const second = post(from, url, { timeoutMs: 300 });
-    await eventually(() => answers.length === 1);
-    // Longer than the second one's whole deadline.
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    answers[0]?.();
-    await eventually(() => answers.length === 2);
-    answers[1]?.();
-    expect(await Promise.all([first, second])).toEqual([200, 200]);
+    let isFirst = true;
+    const { url } = kept(
+      await startReceiver((_request, response) => {
+        // Longer than the second one's whole deadline.
+        setTimeout(() => response.end("ok"), isFirst ? 1_300 : 0);
+        isFirst = false;
+      }),
+    );
+    expect(await Promise.all([post(from, url, { timeoutMs: 20_000 }), post(from, url, { timeoutMs: 1_000 })])).toEqual([200, 200]);
   });
 });
 

@@ -62,7 +62,8 @@ async function twoReplicas(
       return posthorn;
     },
     async publish(app, from, to) {
-      for (let n = from; n < to; n++) await bus.publish("issue.created", { id: `${app}-${n}`, organization_id: "42", app, data: { n } });
+      const publishOne = (n: number) => bus.publish("issue.created", { id: `${app}-${n}`, organization_id: "42", app, data: { n } });
+      await Promise.all(upTo(to - from).map((n) => publishOne(from + n)));
     },
     async changesOf(app) {
       const { body } = await (platform.replicas[0] as Posthorn).api("GET", `/v1/status-events?app=${app}&topics=app`);
