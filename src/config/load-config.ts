@@ -1,6 +1,7 @@
 /** Reads the POSTHORN_ variables, which no other file does, into a frozen Config, and reports all problems at once. */
 import { readFileSync } from "node:fs";
 import { AppError, messageOf } from "../model/app-error.ts";
+import { escapeControls } from "../model/escape-controls.ts";
 import { nearest } from "../model/nearest.ts";
 import { CLIENT_SETTINGS, type ClientConfig, COMMAND_SETTINGS } from "./client-settings.ts";
 import type { Setting } from "./setting.ts";
@@ -16,8 +17,9 @@ export class ConfigError extends AppError {
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
-    super("CONFIG_INVALID", `Posthorn can't start with these settings:\n${problems.map((line) => `  ${line}`).join("\n")}`);
-    this.problems = problems;
+    const lines = problems.map(escapeControls);
+    super("CONFIG_INVALID", `Posthorn can't start with these settings:\n${lines.map((line) => `  ${line}`).join("\n")}`);
+    this.problems = lines;
   }
 }
 

@@ -5,7 +5,7 @@ import {
   parseCertificateFile,
   parseChoice,
   parseDuration,
-  parseInteger,
+  parseIntegerOf,
   parseKeyFile,
   parseSize,
 } from "./values.ts";
@@ -67,14 +67,8 @@ export function integer(
   minimum = 1,
   maximum = Number.MAX_SAFE_INTEGER,
 ): Setting<number> & { default: string } {
-  return setting({
-    parse: parseInteger,
-    default: byDefault,
-    form: "whole number",
-    group,
-    about,
-    check: (value) => (value >= minimum && value <= maximum ? null : `wanted ${minimum} to ${maximum}`),
-  });
+  const parse = parseIntegerOf(minimum, maximum);
+  return setting({ parse, default: byDefault, form: "whole number", group, about });
 }
 
 export function yesNo(byDefault: "true" | "false", { group, about }: Described): Setting<boolean> & { default: string } {

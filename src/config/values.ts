@@ -62,6 +62,15 @@ export function parseInteger(text: string): number {
   return Number(text);
 }
 
+export function parseIntegerOf(minimum: number, maximum: number): (text: string) => number {
+  const range = maximum === Number.MAX_SAFE_INTEGER ? `${minimum} or more` : `${minimum} to ${maximum}`;
+  return (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= minimum && value <= maximum) return value;
+    throw new Error(`wanted a whole number of ${range}`);
+  };
+}
+
 /** `10.0.0.0/8,::1,*.internal.example` → CIDRs (a bare address is a network of one) and host names in lower case. */
 export const parseTargets = parseList((part) => {
   const [address = "", bits, rest] = part.split("/");
@@ -222,6 +231,12 @@ export function parseKeyFile(path: string): string {
     throw new Error(`wanted a file with a private key in PEM form (${(error as Error).message})`);
   }
   return text;
+}
+
+/** @returns the path of a file that can be read */
+export function parseReadablePath(path: string): string {
+  readText(path);
+  return path;
 }
 
 function readText(path: string): string {

@@ -60,6 +60,7 @@ test("a change has who made it, and the members that differ, without secrets", a
   await call("PATCH", "/v1/apps/acme", { events: ["comment"] }, { authorization: `Bearer ${token.token}` });
   const { body: installed } = await call("POST", "/v1/installations", { app: "acme", organization_id: "7" });
   await call("POST", `/v1/installations/${installed.uuid}/disable`);
+  await call("POST", `/v1/installations/${installed.uuid}/disable`);
   await call("DELETE", "/v1/apps/acme");
   const { items } = await audit("app=acme");
   expect(items.map(({ who, action, before, after }) => [who, action, before === null, after === null])).toEqual([
@@ -73,6 +74,7 @@ test("a change has who made it, and the members that differ, without secrets", a
     ["robin", "createOrReplaceApp", true, false],
   ]);
   expect(items[1]).toMatchObject({ installation_uuid: installed.uuid, before: { status: "active" }, after: { status: "disabled" } });
+  expect(items[2].target).toBe(`/v1/installations/${installed.uuid}`);
   expect(items[6]).toMatchObject({ before: { events: [] }, after: { events: ["issue"] } });
   expect(JSON.stringify(items)).not.toMatch(/secret-in|client_secret|whsec_/);
 
@@ -86,13 +88,22 @@ test("a change has who made it, and the members that differ, without secrets", a
 test("a call that names an app and changes no record has none before and after", async () => {
   await call("PUT", "/v1/apps/named", { webhook_url: "https://hooks.example/a" });
   await call("POST", "/v1/dead-letters/replay", { app: "named" });
-  await call("POST", "/v1/replays", { app: "named", what: "failed" });
+  const { body: replay } = await call("POST", "/v1/replays", { app: "named", what: "failed" });
+  await call("DELETE", "/v1/dead-letters?app=named&event_type=a.b");
+  const { body: installed } = await call("POST", "/v1/installations", { app: "named", organization_id: "named" });
+  await call("POST", "/v1/replays", { installation_uuid: installed.uuid, what: "failed" });
   const { items } = await audit("app=named");
+  expect(items.splice(0, 2)).toMatchObject([
+    { action: "createReplay", installation_uuid: installed.uuid, before: null, after: null },
+    { action: "createInstallation", installation_uuid: installed.uuid },
+  ]);
   expect(items.map(({ action, before, after }) => [action, before, after === null])).toEqual([
+    ["deleteDeadLetters", null, true],
     ["createReplay", null, true],
     ["replayDeadLetters", null, true],
     ["createOrReplaceApp", null, false],
   ]);
+  expect(items.slice(0, 2).map(({ target }) => target)).toEqual(["/v1/dead-letters?app=named&event_type=a.b", `/v1/replays/${replay.id}`]);
 });
 
 test("the stream is made again when it was deleted, and a change is never refused for it", async () => {

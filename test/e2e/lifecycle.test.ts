@@ -82,9 +82,9 @@ describe("a start", () => {
   });
 
   test("with an apps file that has a mistake names the entry", async () => {
-    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { POSTHORN_APPS_FILE: "/nowhere/apps.yaml" } });
+    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { POSTHORN_APPS_FILE: "package.json" } });
     expect(await posthorn.end("SIGCONT")).toBe(78);
-    expect(posthorn.log.at(-1)).toMatchObject({ code: "APPS_FILE_INVALID", error: expect.stringMatching(/\/nowhere\/apps\.yaml/) });
+    expect(posthorn.log.at(-1)).toMatchObject({ code: "APPS_FILE_INVALID", error: expect.stringMatching(/package\.json:\n.*"version"/) });
   });
 });
 

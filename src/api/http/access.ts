@@ -118,9 +118,16 @@ export function createCheckAccess({ tokens, readScoped, calls, failures }: Acces
     take(failures, address, "without a known token from this address");
     throw new AppError(
       "UNAUTHORIZED",
-      token === undefined ? "Authorization: found nothing, wanted Bearer <token>" : "unknown bearer token",
+      token === undefined ? `Authorization: found ${kindOf(headers.authorization)}, wanted Bearer <token>` : "unknown bearer token",
     );
   };
+}
+
+/** Without the credentials. */
+function kindOf(authorization = ""): string {
+  if (authorization === "") return "nothing";
+  const scheme = /^([A-Za-z]{1,20}) /.exec(authorization)?.[1];
+  return scheme === undefined ? "another form" : `the scheme ${scheme}`;
 }
 
 function checkScope(what: string, found: TokenScope, wanted: TokenScope | null): void {

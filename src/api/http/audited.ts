@@ -8,12 +8,14 @@ import type { Answer, Caller, Route } from "./route.ts";
 export interface Target {
   readonly app: string | null;
   readonly installationUuid: string | null;
+  /** The path of what a call made; the call's when absent. */
+  readonly path?: string | undefined;
 }
 
 export interface Audited {
   /** Runs a change and records it when it has been made. */
   run<T>(
-    about: Pick<Change, "who" | "action" | "target"> & Partial<Pick<Change, "app">>,
+    about: Pick<Change, "who" | "action" | "target"> & Partial<Pick<Change, "app" | "installation_uuid">>,
     target: Target,
     work: () => Promise<T>,
     targetOf?: (made: T) => Target,
@@ -26,6 +28,7 @@ const UNRECORDED: ReadonlySet<string> = new Set(["publishEvent", "testApp"]);
 /** A write that changes nothing writes nothing, not even updated_at. */
 const RECORD_WRITES: ReadonlySet<string> = new Set([
   ...["createOrReplaceApp", "updateApp", "createOrReplaceInstallation", "updateInstallation"],
+  ...["enableInstallation", "disableInstallation"],
 ]);
 
 export function createAudited(log: Pick<AuditLog, "record">, index: Pick<RegistryIndex, "app" | "installation">): Audited {
@@ -45,8 +48,16 @@ export function createAudited(log: Pick<AuditLog, "record">, index: Pick<Registr
       const changed = targetOf(made);
       const after = snapshot(changed);
       if (RECORD_WRITES.has(about.action) && isDeepStrictEqual(before, after)) return made;
-      const app = changed.app ?? about.app ?? textOf(after, "app") ?? textOf(before, "app");
-      await log.record({ ...about, app, installation_uuid: changed.installationUuid, ...difference(before, after) });
+      const uuid = changed.installationUuid ?? about.installation_uuid ?? null;
+      const installed = uuid === null ? undefined : index.installation(uuid);
+      const app = changed.app ?? about.app ?? textOf(after, "app") ?? textOf(before, "app") ?? installed?.app ?? null;
+      await log.record({
+        ...about,
+        target: changed.path ?? about.target,
+        app,
+        installation_uuid: uuid,
+        ...difference(before, after),
+      });
       return made;
     },
   };
@@ -66,14 +77,17 @@ function isDryRun(given: unknown): boolean {
 /** @returns null for a call that is not recorded */
 export function auditOf({ method, operationId, url }: Route, { name }: Caller, { params, query, body }: Given) {
   if (method === "GET" || UNRECORDED.has(operationId) || isDryRun(query) || isDryRun(body)) return null;
-  const target = url.replace(/:([a-z_]+)/g, (_, name: string) => params[name] ?? "");
+  const filter = new URLSearchParams(query as Readonly<Record<string, string>>).toString();
+  const target = url.replace(/:([a-z_]+)/g, (_, name: string) => params[name] ?? "") + (filter === "" ? "" : `?${filter}`);
   const owner: Target = { app: params["slug"] ?? null, installationUuid: params["uuid"]?.toLowerCase() ?? null };
   /** A POST names what it made in its answer. An app that is named in its body is not what it changes. */
   const targetOf = (answer: Answer): Target => {
     const uuid = operationId === "createInstallation" ? textOf(answer.body, "uuid") : null;
-    return { app: owner.app, installationUuid: owner.installationUuid ?? uuid };
+    return { app: owner.app, installationUuid: owner.installationUuid ?? uuid, path: answer.headers?.["location"] };
   };
-  return { about: { who: name, action: operationId, target, app: textOf(body, "app") }, owner, targetOf };
+  const named = (member: string) => textOf(body, member) ?? textOf(query, member);
+  const about = { who: name, action: operationId, target, app: named("app"), installation_uuid: named("installation_uuid") };
+  return { about, owner, targetOf };
 }
 
 /** Only the members that differ; a new or removed record is whole. */

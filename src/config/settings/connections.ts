@@ -2,7 +2,7 @@
 import { DEFAULT_REDIS_KEY_PREFIX, REDIS_KEY_PREFIX, REDIS_KEY_PREFIX_FORM } from "../../model/redis-key-prefix.ts";
 import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../../model/subject-prefix.ts";
 import { certificateFile, duration, integer, keyFile, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
-import { parseMatching, parseRedisUrls, parseUrl } from "../values.ts";
+import { parseMatching, parseReadablePath, parseRedisUrls, parseUrl } from "../values.ts";
 
 const CONNECTIONS = "Connections";
 
@@ -16,7 +16,7 @@ export const CONNECTION_SETTINGS = {
     secret: true,
   }),
   NATS_CREDS_FILE: optional({
-    parse: String,
+    parse: parseReadablePath,
     form: "path",
     group: CONNECTIONS,
     about: "A NATS credentials file (JWT and seed).",

@@ -47,12 +47,13 @@ export const HEALTH_SETTINGS = {
     group: HEALTH,
     about: "Timeouts in one day that break an integration unless successes outnumber them.",
   }),
-  BROKEN_RULES: setting({
+  BROKEN_RULES: setting<ReadonlyArray<"fatal" | "failing_days" | "timeouts" | "none">>({
     parse: parseList(parseChoice(["fatal", "failing_days", "timeouts", "none"])),
     default: "fatal,failing_days,timeouts",
     form: "rules, separated by commas",
     group: HEALTH,
     about: "Enabled parts of the health rule: `fatal`, `failing_days`, `timeouts`, or `none`.",
+    check: (rules) => (rules.length > 0 && (rules.length === 1 || !rules.includes("none")) ? null : "wanted at least one, or none alone"),
   }),
   BROKEN_ACTION: setting({
     parse: parseChoice(["park", "deliver"]),

@@ -1,6 +1,6 @@
 /** The HTTP API and the registry behind it. */
 import { duration, integer, optional, setting, size } from "../setting.ts";
-import { type ApiToken, parseApiTokens, parseEncryptionKey, parseList, parseMatching, parseUrl } from "../values.ts";
+import { type ApiToken, parseApiTokens, parseEncryptionKey, parseList, parseMatching, parseReadablePath, parseUrl } from "../values.ts";
 
 const HTTP = "HTTP API";
 
@@ -57,7 +57,7 @@ export const HTTP_SETTINGS = {
     about: "How long webhooks carry the signatures of both secrets after a rotation.",
   }),
   APPS_FILE: optional({
-    parse: String,
+    parse: parseReadablePath,
     form: "path",
     group: HTTP,
     about:

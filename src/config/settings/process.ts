@@ -1,20 +1,30 @@
 /** The process: workers, shutdown, logs, metrics. */
 import { availableParallelism } from "node:os";
 import { duration, integer, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
-import { parseChoice, parseInteger } from "../values.ts";
+import { parseChoice, parseIntegerOf } from "../values.ts";
+
+const parseCount = parseIntegerOf(1, 256);
+
+/** @throws Error with what was wanted */
+function parseProcesses(text: string): number {
+  try {
+    return text === "auto" ? availableParallelism() : parseCount(text);
+  } catch (error) {
+    throw new Error((error as Error).message.replace("wanted ", "wanted auto, or "));
+  }
+}
 
 const PROCESS = "Process";
 const TESTS = "Tests";
 
 export const PROCESS_SETTINGS = {
   PROCESSES: setting({
-    parse: (text) => (text === "auto" ? availableParallelism() : parseInteger(text)),
+    parse: parseProcesses,
     default: "1",
     form: "whole number or `auto`",
     group: PROCESS,
     about:
       "Worker processes under one parent, which share the API's port; `auto` is one for each core. Settings with “per process” are for each of them.",
-    check: (value) => (value >= 1 && value <= 256 ? null : "wanted auto, or 1 to 256"),
   }),
   DRAIN_TIMEOUT: duration("25s", { group: PROCESS, about: "How long a shutdown waits for attempts in flight." }, 1, LONGEST_WAIT_MS),
   LOG_LEVEL: setting({

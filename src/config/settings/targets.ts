@@ -41,6 +41,7 @@ export const TARGET_SETTINGS = {
     form: "ports and ranges, separated by commas",
     group: TARGETS,
     about: "Ports that webhooks may go to, e.g. `443,8000-8999`.",
+    check: (ports) => (ports.length > 0 ? null : "wanted at least one"),
   }),
   TARGET_MAX_CONNECTIONS: integer("64", {
     group: TARGETS,
