@@ -35,11 +35,6 @@ export type DeliveryParts = ReturnType<typeof wireDelivery>;
 const BULKHEAD_WAIT_MS = 500;
 /** How long a person waits for what they asked to be stored; as long as a publish without an answer takes. */
 const STORED_WITHIN_MS = 5_000;
-/**
- * A delivery that waited in a stream is attempted again when its outcome can't be stored within this time: with a full store, only one
- * that succeeds makes room.
- */
-const STORES_WITHIN_MS = 2_000;
 
 export function wireDelivery(given: Given) {
   const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
@@ -79,23 +74,14 @@ export function wireDelivery(given: Given) {
   const giveUp = giveUpInto(given, deliveryStreams);
   const destinationOf = createDestinationOf(index);
   const skipDelivered = createSkipDelivered({ log: requestLog, observer });
-  const dispatching = { admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, turns, directLimit, onParked };
-  const dispatcherInto = (streams: DeliveryStreamWriter, into: GiveUp) =>
-    createDispatcher({ ...dispatching, streams, giveUp: into, takeRoom: share.take });
-  const dispatcher = dispatcherInto(deliveryStreams, giveUp);
-  const queueStreams = deliveryStreams.within(STORES_WITHIN_MS);
-  const queueGiveUp = giveUpInto(given, { ...queueStreams, announce: deliveryStreams.announce });
+  const dispatcher = createDispatcher({
+    ...{ admission, bulkhead, destinationOf, attempt, skipDelivered, observer, tracing, turns, directLimit, onParked, giveUp },
+    streams: deliveryStreams,
+    takeRoom: share.take,
+  });
   return {
     ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, share },
-    ...{
-      queueStreams,
-      queueDispatcher: dispatcherInto(queueStreams, queueGiveUp),
-      skipDelivered,
-      inFlight: createInFlight(),
-      deliveryStreams,
-      answeringStreams,
-      giveUp,
-    },
+    ...{ skipDelivered, inFlight: createInFlight(), deliveryStreams, answeringStreams, giveUp },
     answeringGiveUp: giveUpInto(given, answeringStreams),
   };
 }

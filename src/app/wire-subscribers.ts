@@ -65,13 +65,7 @@ export function wireSubscribers(given: Given) {
   };
   const parkedQueues = createParkedQueues(
     {
-      ...{
-        ...handling,
-        dispatcher: given.queueDispatcher,
-        attemptParked,
-        attemptsSoon: attemptsSoonOf(given),
-        heldBytes: createHeldBytes(config.readAhead),
-      },
+      ...{ ...handling, attemptParked, attemptsSoon: attemptsSoonOf(given), heldBytes: createHeldBytes(config.readAhead) },
       isOwned: (app) => orderRecords.get(app) !== undefined,
       onWake: given.wakeOwner,
     },
@@ -79,7 +73,6 @@ export function wireSubscribers(given: Given) {
   );
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
-    ...{ dispatcher: given.queueDispatcher, streams: given.queueStreams },
     ...{ poisonLimit, heldBytes: createHeldBytes(config.readAhead) },
     countOf: parkedQueues.count,
     busyQueues: parkedQueues.busyQueues,
@@ -89,7 +82,7 @@ export function wireSubscribers(given: Given) {
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
-  const retries = createRetriesSubscriber({ ...handling, dispatcher: given.queueDispatcher, maxHeldBytes: config.readAhead });
+  const retries = createRetriesSubscriber({ ...handling, maxHeldBytes: config.readAhead });
   replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
   const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: replicaChannel });
   const fanOut = createFanOutSubscriber({

@@ -28,10 +28,9 @@ export interface Dispatcher {
   dispatch(delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void>;
   /**
    * Stores the delivery as the disposition says.
-   * @param onDeadLetter the dead letter is stored, but not its status event yet
    * @returns the sequence of the dead letter; null: there is none
    */
-  apply(disposition: Disposition, source: MessageRef, trace: TraceHeaders, onDeadLetter?: () => void): Promise<number | null>;
+  apply(disposition: Disposition, source: MessageRef, trace: TraceHeaders): Promise<number | null>;
   /** @param dueAt no attempt before this time, milliseconds since the epoch; null: no such limit */
   park(
     delivery: Delivery,
@@ -69,7 +68,7 @@ const TURN_WITHIN_MS = 500;
 function createStores(dependencies: DispatcherDependencies): Pick<Dispatcher, "apply" | "park"> {
   const { streams, observer, tracing, takeRoom = () => () => {}, onParked, giveUp } = dependencies;
 
-  const apply: Dispatcher["apply"] = async (disposition, source, trace, onDeadLetter) => {
+  const apply: Dispatcher["apply"] = async (disposition, source, trace) => {
     switch (disposition.kind) {
       case "delivered":
         return null;
@@ -81,7 +80,7 @@ function createStores(dependencies: DispatcherDependencies): Pick<Dispatcher, "a
         return null;
       }
       case "dead-letter":
-        return giveUp.delivery(disposition, source, trace, onDeadLetter);
+        return giveUp.delivery(disposition, source, trace);
     }
   };
 

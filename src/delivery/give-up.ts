@@ -2,7 +2,7 @@
  * Gives a delivery up. Nothing else writes dead letters.
  *
  * GIVEUP-1  Each dead letter is counted and logged once, however often its source is handled again. Each that holds a delivery has
- *           its status event.
+ *           its status event, or is counted among those that are suppressed.
  * GIVEUP-2  The call resolves when the dead letter and the status event are stored. The source may then be acknowledged.
  * GIVEUP-3  A poison message is stored before it is decoded. After further deliveries it is not decoded at all: decoding it may be
  *           what kills the process.
@@ -25,11 +25,10 @@ export interface GivenUp {
 
 export interface GiveUp {
   /**
-   * @param onStored the dead letter is stored; its status event follows, which may take long when the store is full
    * @returns the dead letter's sequence
    * @throws AppError STREAM_REFUSED
    */
-  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders, onStored?: () => void): Promise<number>;
+  delivery(givenUp: GivenUp, source: MessageRef, trace?: TraceHeaders): Promise<number>;
   /**
    * Gives up a raw message, with its bytes unchanged.
    * @param app null when the message is not a delivery's
@@ -42,7 +41,7 @@ export interface GiveUpDependencies {
   readonly deadLetters: DeadLetterWriter;
   readonly observer: DeadLetterObserver;
   readonly tracing: Pick<Tracing, "store">;
-  /** Resolves when the status stream has stored the event. */
+  /** Resolves when the event is stored or counted. */
   readonly publish: (givenUp: GivenUp) => Promise<void>;
   /** Records the location of the delivery in a raw dead letter. */
   readonly recordLocation: (delivery: Delivery, location: StreamLocation) => void;
@@ -53,14 +52,13 @@ const MAX_DELIVERIES_READ = 15;
 
 export function createGiveUp({ deadLetters, observer, tracing, publish, recordLocation }: GiveUpDependencies): GiveUp {
   return {
-    async delivery(givenUp, source, trace = givenUp.delivery.event, onStored = () => {}) {
+    async delivery(givenUp, source, trace = givenUp.delivery.event) {
       const { delivery, reason, error } = givenUp;
       requireLease(source);
       const { sequence, isDuplicate } = await tracing.store(trace, "dead-letters", delivery, reason, (at) =>
         deadLetters.deadLetter(delivery, reason, error, source, at),
       );
       if (!isDuplicate) observer.deadLettered(reason, delivery, source);
-      onStored();
       await publish(givenUp);
       return sequence;
     },

@@ -2,8 +2,9 @@
  * Publishes a message and keeps trying until JetStream has stored it.
  *
  * PUBLISH-1  A call resolves only on JetStream's ack. It keeps trying until then, until its deadline or until `stop`: the source of the
- *          message stays unacknowledged and held meanwhile, which is the back-pressure when a stream refuses or NATS is down. Nothing is
- *          tried after the deadline.
+ *          message stays unacknowledged and held meanwhile, which is the back-pressure when NATS is down. Nothing is tried after the
+ *          deadline. Without one, a message is not tried any longer when the server has refused it for REFUSED_FOR_MS: in a full store
+ *          only a delivery that succeeds makes room, so those that can't be stored must be free to be attempted again.
  * PUBLISH-2  A message that is larger than the server or the stream accepts is not tried again: the call rejects.
  * PUBLISH-3  A stream counts as refusing while a message for it is waiting whose last try failed. Messages that it accepts meanwhile, and
  *          other streams, don't change that.
@@ -71,6 +72,7 @@ export const FENCE_HEADER = "posthorn-fence";
 
 const PUBLISH_TIMEOUT_MS = 5_000;
 const TRY_AGAIN_MS = 500;
+const REFUSED_FOR_MS = 2_000;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
 const MESSAGE_TOO_LARGE = 10054;
 /** The limits of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
@@ -99,11 +101,11 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
   };
 
   /** @returns why the message is not tried again; null when it is */
-  const refusal = (error: unknown, { stream, subject }: MessageToStore, body: string, until: number | null): AppError | null => {
+  const refusal = (error: unknown, { stream, subject }: MessageToStore, body: string, until: number): AppError | null => {
     const refuse = (text: string, retryable: boolean): AppError => new AppError("STREAM_REFUSED", text, { retryable, cause: error });
     if (isTooLarge(error)) return refuse(`${subject}: ${body.length} characters are more than the stream takes`, false);
     if (isStopped) return refuse(`${subject}: not stored before the stop (${natsReason(error)})`, true);
-    if (until !== null && clock.now() + TRY_AGAIN_MS >= until)
+    if (clock.now() + TRY_AGAIN_MS >= until)
       return refuse(`the ${stream} stream has not stored ${subject} in time (${natsReason(error)})`, true);
     return null;
   };
@@ -112,6 +114,7 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
   const storeAdmitted = async (message: MessageToStore, until: number | null): Promise<StoredMessageRef> => {
     const { stream, subject, size, messageId } = message;
     let isRefused = false;
+    let refusedUntil = Number.POSITIVE_INFINITY;
     try {
       const messageHeaders = headersOf(message);
       const body = message.body();
@@ -123,7 +126,9 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
           return { subject, sequence: ack.seq, messageId, isDuplicate: ack.duplicate && !isRefused };
         } catch (error) {
           if (isLeaseOver(error)) throw error;
-          const final = refusal(error, message, body, until);
+          if (!isAnswered(error)) refusedUntil = Number.POSITIVE_INFINITY;
+          else refusedUntil = Math.min(refusedUntil, clock.now() + REFUSED_FOR_MS);
+          const final = refusal(error, message, body, until ?? refusedUntil);
           if (final !== null) throw final;
           if (!isRefused && refused[stream]++ === 0)
             logger.error({ stream, subject, error: messageOf(error) }, "stream refuses messages; their sources stay unacknowledged");
@@ -160,6 +165,11 @@ function headersOf({ stream, contentType, trace, source }: MessageToStore): MsgH
   if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
   if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
   return messageHeaders;
+}
+
+/** The server has refused the message; it was not lost on its way. */
+function isAnswered(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error !== undefined;
 }
 
 function isTooLarge(error: unknown): boolean {

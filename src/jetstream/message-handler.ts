@@ -7,10 +7,12 @@
  *           becomes a dead letter undecoded. Deliveries that were given back don't count. While their number is unknown, no message is
  *           poison.
  * HANDLE-3  A message whose lease is over is dropped: another replica has it.
+ * HANDLE-4  One whose outcome a stream refuses is given back, so that others of its consumer get their turn meanwhile. The stream's
+ *           refusal is in the log already (PUBLISH-3).
  */
 import type { GiveUp } from "../delivery/give-up.ts";
 import { isLeaseOver } from "../delivery/source-lease.ts";
-import { AppError, messageOf } from "../model/app-error.ts";
+import { AppError, isRefusedForNow, messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 import type { ConsumedMessage, GiveBacks } from "./message.ts";
 
@@ -105,8 +107,10 @@ export function decodedText<T>(decode: (text: string) => T): (message: ConsumedM
 export function endFailed(message: ConsumedMessage, error: unknown, logger: Logger, delayMs = AGAIN_AFTER_MS): void {
   // HANDLE-3.
   if (isLeaseOver(error)) return message.drop();
-  const { subject, stream, sequence } = message;
-  logger.error({ subject, stream, sequence, error: messageOf(error) }, "message will be handled again");
+  if (!isRefusedForNow(error)) {
+    const { subject, stream, sequence } = message;
+    logger.error({ subject, stream, sequence, error: messageOf(error) }, "message will be handled again");
+  }
   if (isTransient(error)) message.nak(delayMs);
   else message.fail(delayMs);
 }

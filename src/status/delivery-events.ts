@@ -1,6 +1,7 @@
 /** Publishes delivery.exhausted and delivery.rejected when a delivery goes to dead letters. */
 import type { GivenUp } from "../delivery/give-up.ts";
 import type { RegistryView } from "../delivery/ports.ts";
+import { isRefusedForNow } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryGivenUp, type StatusEvent } from "../model/status-event.ts";
 import type { EventBudget, StatusEventOptions } from "./ports.ts";
@@ -8,12 +9,15 @@ import type { EventBudget, StatusEventOptions } from "./ports.ts";
 export interface DeliveryEventsDependencies {
   /** Resolves when the status stream has stored the event. */
   readonly publish: (event: StatusEvent) => Promise<void>;
-  readonly budget: Pick<EventBudget, "take">;
+  readonly budget: Pick<EventBudget, "take" | "suppress">;
   readonly registry: RegistryView;
   readonly clock: Clock;
 }
 
-/** Resolves when the event is stored, or counted among those that are suppressed. */
+/**
+ * Resolves when the event is stored, or counted among those that are suppressed. One that the stream refuses is counted: in a full store
+ * there may be no room for it before the source of its dead letter is acknowledged, which waits for it.
+ */
 export function createDeliveryEvents(
   { publish, budget, registry, clock }: DeliveryEventsDependencies,
   { prefix, dashboardUrl }: StatusEventOptions,
@@ -23,21 +27,24 @@ export function createDeliveryEvents(
     const change = reason === "exhausted" ? "exhausted" : "rejected";
     const last = delivery.attempts.at(-1) ?? null;
     const id = `${delivery.id}:${delivery.replay ?? 0}:${change}`;
-    await publish(
-      deliveryGivenUp({ id, time: toRfc3339(clock.now()), prefix }, change, {
-        app: delivery.app,
-        installation_uuid: delivery.installationUuid,
-        organization_id: registry.installation(delivery.installationUuid)?.organizationId ?? delivery.event.organizationId,
-        delivery_id: delivery.id,
-        event_id: delivery.event.id,
-        event_type: delivery.event.type,
-        attempts: delivery.attemptsMade,
-        reason,
-        last_outcome: last?.outcome ?? null,
-        last_response_code: last?.responseCode ?? null,
-        last_error: last?.error ?? error,
-        dashboard_url: dashboardUrl(`/apps/${delivery.app}`),
-      }),
-    );
+    const event = deliveryGivenUp({ id, time: toRfc3339(clock.now()), prefix }, change, {
+      app: delivery.app,
+      installation_uuid: delivery.installationUuid,
+      organization_id: registry.installation(delivery.installationUuid)?.organizationId ?? delivery.event.organizationId,
+      delivery_id: delivery.id,
+      event_id: delivery.event.id,
+      event_type: delivery.event.type,
+      attempts: delivery.attemptsMade,
+      reason,
+      last_outcome: last?.outcome ?? null,
+      last_response_code: last?.responseCode ?? null,
+      last_error: last?.error ?? error,
+      dashboard_url: dashboardUrl(`/apps/${delivery.app}`),
+    });
+    try {
+      await publish(event);
+    } catch (error) {
+      if (!isRefusedForNow(error) || !(await budget.suppress(delivery.app))) throw error;
+    }
   };
 }

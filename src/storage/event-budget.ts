@@ -1,6 +1,6 @@
 /**
  * Limits the `delivery.*` events of an app to so many a minute, over all replicas. A minute begins with its first event. Events
- * beyond the limit are counted by app and minute until they are reported, so that they outlive the replica that suppressed them.
+ * beyond the limit, and those that can't be stored, are counted by app and minute until they are reported, so that they outlive the replica that suppressed them.
  */
 import type { EventBudget } from "../status/ports.ts";
 import { keys } from "./keys.ts";
@@ -30,15 +30,19 @@ type ScriptedRedis = RedisClient & {
 export function createEventBudget(redis: RedisClient, now: () => number, problem: RedisProblem): EventBudget {
   redis.defineCommand("takeEvent", { lua: TAKE, numberOfKeys: 2 });
   const scripted = redis as ScriptedRedis;
+  /** @returns whether it is over the limit, and counted among the suppressed; false while Redis is down */
+  const isSuppressed = async (app: string, limit: number): Promise<boolean> => {
+    if (problem() !== null) return false;
+    try {
+      return (await scripted.takeEvent(keys.eventMinute(app), keys.suppressed, now(), MINUTE_MS, limit, app)) === 0;
+    } catch {
+      return false;
+    }
+  };
+
   return {
-    async take(app) {
-      if (problem() !== null) return true;
-      try {
-        return (await scripted.takeEvent(keys.eventMinute(app), keys.suppressed, now(), MINUTE_MS, EVENTS_PER_MINUTE, app)) === 1;
-      } catch {
-        return true;
-      }
-    },
+    take: async (app) => !(await isSuppressed(app, EVENTS_PER_MINUTE)),
+    suppress: (app) => isSuppressed(app, 0),
 
     suppressed: () =>
       reading("the suppressed events", problem, async () => {

@@ -13,11 +13,10 @@ import { ensureConsumer, tierConsumer } from "../jetstream/consumers.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
-import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../jetstream/message-handler.ts";
+import { ACK, createMessageHandler, decodedText, shouldRequeue } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import type { Replicas } from "../jetstream/replicas.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
-import { isRefusedForNow } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
@@ -79,7 +78,7 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
           wait(message, step.restMs, () => handle(message));
           return "later";
         case "attempt":
-          return attempt(message, delivery).then(() => ACK, unlessRefused);
+          return attempt(message, delivery).then(() => ACK);
       }
     },
     appOf: ({ subject }) => names.parseRetry(subject)?.app ?? null,
@@ -157,10 +156,4 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
 function traceOf(message: ConsumedMessage, { event }: Delivery): TraceHeaders {
   const traceparent = message.header("traceparent");
   return traceparent === undefined ? event : { traceparent, tracestate: message.header("tracestate") ?? null };
-}
-
-/** The outcome can't be stored soon: it is attempted again, as in a full store only a delivery that succeeds makes room. */
-function unlessRefused(error: unknown): MessageEnd {
-  if (!isRefusedForNow(error)) throw error;
-  return { kind: "nak", delayMs: AGAIN_AFTER_MS };
 }

@@ -136,6 +136,13 @@ describe("the limit of an app's delivery events", () => {
     expect(await budget(NOON).suppressed()).toEqual([]);
   });
 
+  test("counts an event that could not be stored among the suppressed", async () => {
+    await take(3, NOON);
+    expect(await budget(NOON).suppress("acme")).toBe(true);
+    expect(await budget(NOON).suppressed()).toEqual([{ app: "acme", since: NOON, until: NOON + MINUTE, count: 1 }]);
+    expect(await budget(NOON, "Redis is down").suppress("acme")).toBe(false);
+  });
+
   test("is not kept while Redis is down or holds something else", async () => {
     expect(await budget(NOON, "Redis is down").take("acme")).toBe(true);
     await look.set("posthorn:delivery-events:{suppressed}:acme", "something else");

@@ -339,41 +339,91 @@ describe("a message in hand", () => {
   });
 });
 
-test.each([
-  [false, "6"],
-  [true, "6"],
-  // The first deliveries are given up while there is no room for their status events.
-  [true, "100000"],
-])("what waits flows out of a full store, and room comes from that (ordered: %s, circuit after %s)", async (ordered, minAttempts) => {
-  const own = await startNatsServer({ maxFileStore: "12MB" });
-  stopping.push(own.stop);
-  const { bus, receiver, manager, streamOf, start } = await aPlatform(own);
-  const posthorn = await start({
-    POSTHORN_CIRCUIT_MIN_ATTEMPTS: minAttempts,
-    POSTHORN_CIRCUIT_OPEN_TIME: "2s",
-    POSTHORN_CIRCUIT_MAX_OPEN_TIME: "2s",
-  });
-  receiver.behave(answer(503));
-  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1], ordered });
-  const text = "x".repeat(20_000);
-  for (let n = 0; n < 400; n++) {
-    try {
-      await publish(bus, { n, text });
-    } catch {
-      break;
-    }
+/** Publishes events, with less text each time, until the store has room for nothing more. @returns how many were stored */
+async function fill(bus: Bus, lengths: readonly number[]): Promise<number> {
+  let stored = 0;
+  for (const length of lengths) {
+    const text = "x".repeat(length);
+    const isStored = () =>
+      publish(bus, { text }).then(
+        () => true,
+        () => false,
+      );
+    while (await isStored()) stored++;
   }
-  await eventually(async () => {
-    const { body } = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
-    return body.status === 503 && body.code === "STORE_FULL";
-  });
-  // Attempts that fail now have outcomes that can't be stored.
-  await receiver.waitFor(receiver.requests.length + 3);
-  receiver.behave(answer(200));
-  for (const stream of ["PARKED", "RETRIES"])
-    await eventually(async () => (await manager.streams.info(streamOf(stream))).state.messages === 0);
-  await posthorn.end();
-});
+  return stored;
+}
+
+test.each([
+  [false, "6", 3],
+  [true, "6", 3],
+  // The first deliveries are given up while there is no room for their status events.
+  [true, "100000", 3],
+  // All that waits are retries, and none is given up.
+  [false, "100000", 50],
+])(
+  "what waits flows out of a full store, and room comes from that (ordered: %s, circuit after %s, %i retries)",
+  async (ordered, minAttempts, retries) => {
+    const own = await startNatsServer({ maxFileStore: "12MB" });
+    stopping.push(own.stop);
+    const { bus, receiver, manager, streamOf, start } = await aPlatform(own);
+    const posthorn = await start({
+      POSTHORN_CIRCUIT_MIN_ATTEMPTS: minAttempts,
+      POSTHORN_CIRCUIT_OPEN_TIME: "2s",
+      POSTHORN_CIRCUIT_MAX_OPEN_TIME: "2s",
+    });
+    receiver.behave(answer(503));
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: Array(retries).fill(1), ordered });
+    // A delivery has two messages while its next one is stored: what they leave is filled, too.
+    await eventually(async () => {
+      await fill(bus, [20_000, 2_000, 10]);
+      const { body } = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
+      return body.status === 503 && body.code === "STORE_FULL";
+    });
+    // Attempts that fail now have outcomes that can't be stored.
+    await receiver.waitFor(receiver.requests.length + 3);
+    receiver.behave(answer(200));
+    for (const stream of ["PARKED", "RETRIES"])
+      await eventually(async () => (await manager.streams.info(streamOf(stream))).state.messages === 0);
+    await posthorn.end();
+  },
+);
+
+test.each(["6", "100000"])(
+  "deliveries whose events alone fill the store are attempted until they succeed (circuit after %s)",
+  async (minAttempts) => {
+    const own = await startNatsServer({ maxFileStore: "12MB" });
+    stopping.push(own.stop);
+    const { bus, receiver, start } = await aPlatform(own);
+    const posthorn = await start({
+      POSTHORN_CIRCUIT_MIN_ATTEMPTS: minAttempts,
+      POSTHORN_CIRCUIT_OPEN_TIME: "1s",
+      POSTHORN_CIRCUIT_MAX_OPEN_TIME: "1s",
+      POSTHORN_TARGET_MAX_CONNECTIONS: "1000",
+    });
+    // All are in flight, and fail when nothing can be stored any more.
+    const failing: Array<() => void> = [];
+    receiver.behave((_request, response) => void failing.push(() => response.writeHead(503).end()));
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [1], max_in_flight: 1_000 });
+    // The last ones leave less room than a delivery takes.
+    const stored = await fill(bus, [100_000, 5_000]);
+    await receiver.waitFor(stored);
+    receiver.behave(answer(503));
+    for (const fail of failing) fail();
+    await receiver.waitFor(stored + 2);
+    receiver.behave(answer(200));
+    const delivered = receiver.requests.length;
+    await eventually(
+      () =>
+        new Set(
+          seen(receiver)
+            .slice(delivered)
+            .map(({ id }) => id),
+        ).size === stored,
+    );
+    await posthorn.end();
+  },
+);
 
 test("an app that has used up its share of the parked stream takes no room from others, and the bus says so", async () => {
   const { bus, receiver, manager, streamOf, start } = await aPlatform();

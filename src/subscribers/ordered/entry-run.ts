@@ -18,8 +18,6 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly isActive: () => boolean;
   /** The circuit is open. */
   readonly onCircuitOpen: () => void;
-  /** An entry's key may continue. */
-  readonly onKeyFree: () => void;
 }
 
 export type EntryRun = (entry: Entry) => Promise<void>;
@@ -28,7 +26,7 @@ const SOON_MS = 50;
 
 export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
   const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
-  const { isFlowing, isActive, onCircuitOpen, onKeyFree } = dependencies;
+  const { isFlowing, isActive, onCircuitOpen } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const share = `ordered:${app}`;
 
@@ -60,12 +58,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
 
   const giveUp = async (entry: Entry, disposition: DeadLetterDisposition): Promise<void> => {
     const mayStop = disposition.reason !== "uninstalled" && index.orderBy() !== "none" && registry.app(app)?.onExhausted === "stop";
-    const deadLetter = await entryStore.apply(entry, disposition, () => {
-      // A status event that finds no room must not keep back those whose delivery makes room.
-      if (mayStop) return;
-      index.passTurn(entry);
-      onKeyFree();
-    });
+    const deadLetter = await entryStore.apply(entry, disposition);
     if (!mayStop || deadLetter === null) return index.leave(entry);
     await entryStore.store(entry, { ...disposition.delivery, stores: disposition.delivery.stores + 1 }, null, deadLetter);
     const stopped = { app, delivery_id: disposition.delivery.id, dead_letter: deadLetter };

@@ -11,8 +11,8 @@ export interface EntryStore {
   sourceOf(entry: Entry): MessageRef;
   /** Stores the entry in the app's own queue, where it keeps its turn. @param blockedBy the dead letter that stops its key */
   store(entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void>;
-  /** @param onDeadLetter the dead letter is stored, but not its status event yet @returns its sequence; null: there is none */
-  apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition, onDeadLetter?: () => void): Promise<number | null>;
+  /** @returns the sequence of the dead letter; null: there is none */
+  apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null>;
   /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
   storeWaiting(): Promise<void>;
   /** Entries that are being stored because they wait. */
@@ -50,8 +50,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies): EntrySto
     index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
   };
 
-  const apply: EntryStore["apply"] = (entry, disposition, onDeadLetter) =>
-    dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event, onDeadLetter);
+  const apply: EntryStore["apply"] = (entry, disposition) => dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
 
   const storeOne = async (entry: Entry): Promise<void> => {
     const { delivery } = entry;

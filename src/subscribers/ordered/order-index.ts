@@ -29,8 +29,6 @@ export interface OrderIndex {
   makeDue(): number;
   /** A started one starts again when it is due. */
   later(entry: Entry, dueAt: number): void;
-  /** The next one of its key may start; `leave` follows. */
-  passTurn(entry: Entry): void;
   /** Done, or somewhere else: its messages are removed. */
   leave(entry: Entry): void;
   /** It is stored now, and stays where it is. */
@@ -159,7 +157,6 @@ function createEntrySet(remove: Backlog["remove"]) {
       entry.dueAt = dueAt;
       queue.retry(entry);
     },
-    passTurn: (entry: Entry) => queue.leave(entry),
     /** Leaves, but its messages stay. */
     drop,
     leave(entry: Entry): void {

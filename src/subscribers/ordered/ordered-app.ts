@@ -177,7 +177,7 @@ function partsOf(ports: OrderedPorts, given: Given) {
   const onCircuitOpen = (): void => {
     state.pausedUntil = clock.now() + ASK_AGAIN_MS;
   };
-  const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen, onKeyFree: () => pump() });
+  const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen });
   const pump = createPump(ports, given, index, entryRun);
   return { index, queues, entryStore, pump };
 }

@@ -1,4 +1,9 @@
 /** The places of each app for attempts of what waits for it. */
+export interface AppPlaces {
+  /** Resolves when the app has a place for one more, which is taken then. */
+  enter(app: string): Promise<void>;
+  leave(app: string): void;
+}
 
 interface Places {
   taken: number;
@@ -6,31 +11,25 @@ interface Places {
   readonly waiting: Array<() => void>;
 }
 
-/**
- * Resolves when the app has a place for one more, which is taken then, to the call that gives it back; further calls of that do nothing.
- * @param limitOf at least 1
- */
-export function createAppPlaces(limitOf: (app: string) => number): (app: string) => Promise<() => void> {
+/** @param limitOf at least 1 */
+export function createAppPlaces(limitOf: (app: string) => number): AppPlaces {
   const apps = new Map<string, Places>();
-
-  const leave = (app: string, places: Places): void => {
-    places.taken--;
-    while (places.waiting.length > 0 && places.taken < limitOf(app)) {
-      places.taken++;
-      places.waiting.shift()?.();
-    }
-    if (places.taken === 0) apps.delete(app);
-  };
-
-  return async (app) => {
-    const places = apps.get(app) ?? { taken: 0, waiting: [] };
-    apps.set(app, places);
-    if (places.taken < limitOf(app)) places.taken++;
-    else await new Promise<void>((resolve) => places.waiting.push(resolve));
-    let isTaken = true;
-    return () => {
-      if (isTaken) leave(app, places);
-      isTaken = false;
-    };
+  return {
+    async enter(app) {
+      const places = apps.get(app) ?? { taken: 0, waiting: [] };
+      apps.set(app, places);
+      if (places.taken < limitOf(app)) places.taken++;
+      else await new Promise<void>((resolve) => places.waiting.push(resolve));
+    },
+    leave(app) {
+      const places = apps.get(app);
+      if (places === undefined) return;
+      places.taken--;
+      while (places.waiting.length > 0 && places.taken < limitOf(app)) {
+        places.taken++;
+        places.waiting.shift()?.();
+      }
+      if (places.taken === 0) apps.delete(app);
+    },
   };
 }

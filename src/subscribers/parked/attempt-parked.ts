@@ -85,16 +85,15 @@ export interface StoreEndDependencies {
   readonly tracing: Pick<Tracing, "process" | "deliver">;
 }
 
-/** Stores what is not done where it belongs. @param onDeadLetter its dead letter is stored, but not its status event yet */
+/** Stores what is not done where it belongs. */
 export async function storeEnd(
   { dispatcher, tracing }: StoreEndDependencies,
   waiting: WaitingDelivery,
   end: ParkElsewhere | RetryDisposition | DeadLetterDisposition,
-  onDeadLetter?: () => void,
 ): Promise<void> {
   const { delivery, source } = waiting;
   await traced<unknown>(tracing, waiting, (span) =>
-    end.kind === "park" ? dispatcher.park(delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span, onDeadLetter),
+    end.kind === "park" ? dispatcher.park(delivery, end.queue, end.why, source, span) : dispatcher.apply(end, source, span),
   );
 }
 

@@ -44,16 +44,11 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   const { backlog, attemptParked, poisonLimit, clock, logger, fenceNow, isFlowing, countOf } = dependencies;
   const known = new Map<string, ParkedQueue>();
   const reading = new Set<string>();
-  const enterPlace = createAppPlaces(dependencies.limitOf);
+  const places = createAppPlaces(dependencies.limitOf);
   const inFlight = new Set<number>();
 
   /** Attempts a delivery, or stores it where it belongs. @returns whether it is done here, and the queue may be read further */
-  const handle = async (
-    queue: ParkedQueue,
-    waiting: ParkedDelivery,
-    handOut: HandOut | null,
-    onDeadLetter: () => void,
-  ): Promise<boolean> => {
+  const handle = async (queue: ParkedQueue, waiting: ParkedDelivery, handOut: HandOut | null): Promise<boolean> => {
     const share = `parked:${queue.app}:${queue.installationUuid}`;
     const isWanted = (): boolean => waiting.source.isOurs?.() !== false && isFlowing(queue);
     const attempt = async (): Promise<ParkedEnd> => {
@@ -64,25 +59,23 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
     };
     const end = waitsUntil(waiting.dueAt, waiting.delivery, clock.now()) ?? (await attempt());
     if (typeof end === "string") return end === "done";
-    await storeEnd(dependencies, waiting, end, onDeadLetter);
+    await storeEnd(dependencies, waiting, end);
     return true;
   };
 
   /** @returns whether the queue may be read further */
-  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence, leavePlace: () => void): Promise<boolean> => {
+  const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence): Promise<boolean> => {
     const { source, delivery } = parked;
     const isOurs = (): boolean => fenceNow()?.token === token;
     const handOut = poisonLimit.handOut({ ...source, installationUuid: delivery.installationUuid });
     inFlight.add(source.sequence);
     let isDone = false;
     try {
-      // A status event that finds no room must not keep back those whose delivery makes room.
-      isDone = await handle(queue, { ...parked, source: { ...source, isOurs, fence: token } }, handOut, leavePlace);
+      isDone = await handle(queue, { ...parked, source: { ...source, isOurs, fence: token } }, handOut);
     } catch (error) {
       if (!isLeaseOver(error))
         logger.warn({ ...queue, sequence: source.sequence, error: messageOf(error) }, "a parked delivery is handled again");
     }
-    leavePlace();
     // FENCE-2.
     if (isDone && isOurs()) await backlog.remove(parked).catch(() => {});
     handOut?.end();
@@ -103,7 +96,9 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
         await backlog.remove(parked).catch(() => {});
         continue;
       }
-      const work = handleOne(queue, parked, fence, await enterPlace(queue.app)).then((isDone) => {
+      await places.enter(queue.app);
+      const work = handleOne(queue, parked, fence).then((isDone) => {
+        places.leave(queue.app);
         mayContinue &&= isDone;
         underWay.delete(work);
       });

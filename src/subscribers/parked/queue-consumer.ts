@@ -7,7 +7,7 @@
  *         Nothing is pulled while it would only be held, and what is held is given back when consumers of other queues find no room.
  * QUEUE-2  The server hands out nothing in place of a message whose ack it doesn't have. So acks are sent as soon as they are as many as
  *          the messages that are still held; at the ticks of all acks alone, a queue would empty at `maxInFlight` per tick.
- * QUEUE-3  A message whose outcome can't be stored soon is attempted again: in a full store, only a delivery that succeeds makes room.
+ * QUEUE-3  A message whose outcome a stream refuses is attempted again (PUBLISH-1).
  */
 
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
@@ -62,7 +62,7 @@ const ASK_AGAIN_MS = 1_000;
 const LONGEST_BACKOFF = 6;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
-  const { attemptParked, heldBytes, attemptsSoon, connectionState, clock } = dependencies;
+  const { attemptParked, heldBytes, attemptsSoon, clock } = dependencies;
   const { queue, maxInFlight } = options;
   const share = `parked:${queue.app}`;
   const sleepers = new Set<() => void>();
@@ -89,17 +89,14 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
   const handle = async (message: ConsumedMessage, stored: DeliveryMessage): Promise<MessageEnd> => {
     const { delivery, dueAt } = stored;
     const waiting = { delivery, source: message, message };
-    /** QUEUE-3. While NATS is down it is tried on: that makes room nowhere. */
+    /** QUEUE-3. */
     const isStored = async (end: ParkElsewhere | RetryDisposition | DeadLetterDisposition): Promise<boolean> => {
-      for (;;) {
-        try {
-          await storeEnd(dependencies, waiting, end);
-          return true;
-        } catch (error) {
-          if (!isRefusedForNow(error)) throw error;
-          if (closed || connectionState.up) return false;
-          await pause(ASK_AGAIN_MS);
-        }
+      try {
+        await storeEnd(dependencies, waiting, end);
+        return true;
+      } catch (error) {
+        if (isRefusedForNow(error)) return false;
+        throw error;
       }
     };
     if (stored.blockedBy !== undefined) return ACK;

@@ -65,6 +65,18 @@ test("PUBLISH-1: nothing is tried after the deadline, and the caller may try aga
   expect(tries.map(({ atMs }) => atMs)).toEqual([0, 500, 1_000]);
 });
 
+test("PUBLISH-1: a message that the server refuses for two seconds is not tried any longer, and no answer is no refusal", async () => {
+  const full = new NatsError("insufficient storage", "503");
+  full.api_error = { code: 503, err_code: 10077, description: "insufficient storage" };
+  const { clock, tries, durable } = publishTo([full, REFUSED, full]);
+  const stored = expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: true });
+  await clock.advance(60_000);
+  await stored;
+  // The third is the first of a series.
+  expect(tries.map(({ atMs }) => atMs)).toEqual([0, 500, 1_000, 1_500, 2_000, 2_500]);
+  expect(durable.refusing()).toEqual([]);
+});
+
 test("with a deadline nothing is published while NATS is down: the library would send it later", async () => {
   let isUp = false;
   const { clock, tries, durable } = publishTo(["ack"], () => isUp);

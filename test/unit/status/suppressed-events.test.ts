@@ -15,6 +15,7 @@ test("suppressed events are reported once when their minute has ended, and again
     {
       budget: {
         take: async () => true,
+        suppress: async () => true,
         suppressed: async () => pending,
         async reported(events) {
           pending = pending.filter((other) => other !== events);
