@@ -1,6 +1,8 @@
 /** One run of an ordered delivery: its attempt, and what follows from it. Each run ends with `later` or `leave` of the index. */
 import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
 import type { HandledMessage, HandOut, ParkedQueue } from "../../delivery/ports.ts";
+import { isLeaseOver } from "../../delivery/source-lease.ts";
+import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { type ParkElsewhere, waitsUntil } from "../parked/attempt-parked.ts";
 import type { EntryStore } from "./entry-store.ts";
@@ -20,13 +22,12 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly onCircuitOpen: () => void;
 }
 
-export type EntryRun = (entry: Entry) => Promise<void>;
-
 const SOON_MS = 50;
+const AGAIN_AFTER_MS = 1_000;
 
-export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
+export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entry) => Promise<void> {
   const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
-  const { isFlowing, isActive, onCircuitOpen } = dependencies;
+  const { isFlowing, isActive, isOwner, onCircuitOpen } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const share = `ordered:${app}`;
 
@@ -93,7 +94,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
     return giveUp(entry, end);
   };
 
-  return async (entry) => {
+  const run = async (entry: Entry): Promise<void> => {
     if (entry.isBeingStored) return laterSoon(entry);
     const delivery = await load(entry);
     if (delivery === null) return index.leave(entry);
@@ -111,6 +112,15 @@ export function createEntryRun(dependencies: EntryRunDependencies): EntryRun {
       handOut?.end();
     }
   };
+
+  return (entry) =>
+    run(entry).catch((error: unknown) => {
+      // The term is over (HOLDER-3), and this with it.
+      if (!isOwner()) return;
+      if (!isLeaseOver(error))
+        logger.warn({ app, delivery_id: entry.delivery?.id, error: messageOf(error) }, "an ordered delivery is handled again");
+      index.later(entry, clock.now() + AGAIN_AFTER_MS);
+    });
 }
 
 function unnamed({ sequences }: Entry): HandledMessage {

@@ -1,23 +1,13 @@
 /** Stores the entries of an ordered app: where they wait for their turn, for a retry, or in dead letters. */
 import { type DeadLetterDisposition, givenUp, type RetryDisposition } from "../../delivery/disposition.ts";
 import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
+import { isRefusedForNow } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { Entry } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 
-export interface EntryStore {
-  /** The message that stands for the entry now. */
-  sourceOf(entry: Entry): MessageRef;
-  /** Stores the entry in the app's own queue, where it keeps its turn. @param blockedBy the dead letter that stops its key */
-  store(entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void>;
-  /** @returns the sequence of the dead letter; null: there is none */
-  apply(entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null>;
-  /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
-  storeWaiting(): Promise<void>;
-  /** Entries that are being stored because they wait. */
-  storing(): number;
-}
+export type EntryStore = ReturnType<typeof createEntryStore>;
 
 export interface EntryStoreDependencies
   extends Pick<OrderedPorts, "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom"> {
@@ -32,29 +22,35 @@ export interface EntryStoreDependencies
 const STORE_AFTER_MS = 2_000;
 const STORES_AT_ONCE = 64;
 
-export function createEntryStore(dependencies: EntryStoreDependencies): EntryStore {
+export function createEntryStore(dependencies: EntryStoreDependencies) {
   const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream, isRunning } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const fence = dependencies.fence.token;
   let storing = 0;
+  /** The stream refused what was to be stored at last. */
+  let isRefused = false;
 
+  /** The message that stands for the entry now. */
   const sourceOf = ({ event, sequences }: Entry): MessageRef =>
     event === null
       ? { stream: parkedStream, sequence: sequences.at(-1) ?? 0, isOurs: isOwner, fence }
       : { stream: event.message.stream, sequence: event.message.sequence, isOurs: () => isOwner() && event.message.isOurs(), fence };
 
-  const store: EntryStore["store"] = async (entry, delivery, dueAt, blockedBy) => {
+  /** Stores the entry in the app's own queue, where it keeps its turn. @param blockedBy the dead letter that stops its key */
+  const store = async (entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void> => {
     const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, blockedBy);
     observer.stored("parked", delivery, "ordered");
     const parkedAt = delivery.firstParkedAt ?? clock.now();
     index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
   };
 
-  const apply: EntryStore["apply"] = (entry, disposition) => dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
+  /** @returns the sequence of the dead letter; null: there is none */
+  const apply = (entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null> =>
+    dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
 
   const storeOne = async (entry: Entry): Promise<void> => {
     const { delivery } = entry;
-    if (entry.event === null || delivery === null || index.started().has(entry) || !index.has(entry)) return;
+    if (entry.event === null || delivery === null || index.started.has(entry) || !index.has(entry)) return;
     entry.isBeingStored = true;
     storing++;
     const giveBack = takeRoom(delivery);
@@ -73,16 +69,23 @@ export function createEntryStore(dependencies: EntryStoreDependencies): EntrySto
     sourceOf,
     store,
     apply,
-    async storeWaiting() {
+    /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
+    async storeWaiting(): Promise<void> {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS);
+      // Nothing that is being stored can be attempted, which alone makes room in a full store: one tries for all.
+      if (isRefused) late.splice(0, late.length - 1);
+      isRefused = false;
       // One whose event was handed out to somebody else keeps back no other.
-      let failed: PromiseSettledResult<void> | undefined;
-      for (let from = 0; from < late.length && isRunning(); from += STORES_AT_ONCE) {
+      let failed: PromiseRejectedResult | undefined;
+      for (let from = 0; from < late.length && isRunning() && !isRefused; from += STORES_AT_ONCE) {
         const stores = await Promise.allSettled(late.slice(from, from + STORES_AT_ONCE).map(storeOne));
-        failed ??= stores.find(({ status }) => status === "rejected");
+        const failures = stores.filter((one) => one.status === "rejected");
+        failed ??= failures[0];
+        isRefused = failures.some(({ reason }) => isRefusedForNow(reason));
       }
-      if (failed?.status === "rejected") throw failed.reason;
+      if (failed !== undefined) throw failed.reason;
     },
+    /** Entries that are being stored because they wait. */
     storing: () => storing,
   };
 }

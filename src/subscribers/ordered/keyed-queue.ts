@@ -12,25 +12,6 @@ export interface KeyedItem {
   dueAt: number;
 }
 
-export interface KeyedQueue<T extends KeyedItem> {
-  /** Those that were returned by `start`, and neither left nor wait again. */
-  readonly started: ReadonlySet<T>;
-  add(item: T): void;
-  /** The next one that may start; it has started when it is returned. Keys take turns. */
-  start(nowMs: number): T | null;
-  /** Whether none of its key is before it by now: an older one may come after it was started. */
-  isOldest(item: T): boolean;
-  leave(item: T): void;
-  /** A started one stays where it is, to start again when it is due. */
-  retry(item: T): void;
-  /** Heads that wait may start, other than those that are due only from `never` on. @returns how many */
-  makeDue(never: number): number;
-  /** No waiting head is due before that; null when none waits. */
-  nextDueAt(): number | null;
-  /** Items that have not started, in no particular order. */
-  waiting(): IterableIterator<T>;
-}
-
 interface Key<T> {
   readonly items: T[];
   /** Items before it have left. */
@@ -41,7 +22,7 @@ interface Key<T> {
 /** Gaps at the front of a list that are closed at once. */
 const MOST_GAPS = 256;
 
-export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
+export function createKeyedQueue<T extends KeyedItem>() {
   const keys = new Map<string, Key<T>>();
   const heads = createHeads<T>();
   const started = new Set<T>();
@@ -52,9 +33,10 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
   };
 
   return {
-    started,
+    /** Those that were returned by `start`, and neither left nor wait again. */
+    started: started as ReadonlySet<T>,
 
-    add(item) {
+    add(item: T): void {
       let key = keys.get(item.key);
       if (key === undefined) {
         key = { items: [], first: 0, started: null };
@@ -64,7 +46,8 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       if (headOf(key) === item) heads.update(key);
     },
 
-    start(nowMs) {
+    /** The next one that may start; it has started when it is returned. Keys take turns. */
+    start(nowMs: number): T | null {
       const key = heads.next(nowMs);
       const head = key && headOf(key);
       if (key === null || !head) return null;
@@ -73,12 +56,13 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       return head;
     },
 
-    isOldest(item) {
+    /** Whether nothing of its key is before it: an older one may come after it was started. */
+    isOldest(item: T): boolean {
       const key = keys.get(item.key);
       return key !== undefined && headOf(key) === item;
     },
 
-    leave(item) {
+    leave(item: T): void {
       const key = keys.get(item.key);
       if (key === undefined || !removeFrom(key, item)) return;
       hasEnded(key, item);
@@ -86,14 +70,16 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       heads.update(key);
     },
 
-    retry(item) {
+    /** A started one stays where it is, to start again when it is due. */
+    retry(item: T): void {
       const key = keys.get(item.key);
       if (key?.started !== item) return;
       hasEnded(key, item);
       heads.update(key);
     },
 
-    makeDue(never) {
+    /** Heads that wait may start, other than those that are due only from `never` on. @returns how many */
+    makeDue(never: number): number {
       const due = heads.later().filter((key) => (headOf(key)?.dueAt ?? never) < never);
       for (const key of due) {
         const head = headOf(key);
@@ -103,12 +89,20 @@ export function createKeyedQueue<T extends KeyedItem>(): KeyedQueue<T> {
       return due.length;
     },
 
+    /** No waiting head is due before that; null when none waits. */
     nextDueAt: heads.nextDueAt,
 
-    *waiting() {
+    /** Items that have not started, in no particular order. */
+    *waiting(): IterableIterator<T> {
       for (const { items, first, started: one } of keys.values()) {
         for (let at = first; at < items.length; at++) if (items[at] !== one) yield items[at] as T;
       }
+    },
+
+    clear(): void {
+      keys.clear();
+      heads.clear();
+      started.clear();
     },
   };
 }
@@ -179,5 +173,9 @@ function createHeads<T extends KeyedItem>() {
     },
     later: (): Array<Key<T>> => [...later],
     nextDueAt: (): number | null => (later.size === 0 ? null : earliest),
+    clear(): void {
+      ready.clear();
+      later.clear();
+    },
   };
 }

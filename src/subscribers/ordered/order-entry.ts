@@ -2,8 +2,8 @@
 import type { HandledMessage } from "../../delivery/ports.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
+import { valueAt } from "../../model/json-pointer.ts";
 import type { KeyedItem } from "./keyed-queue.ts";
-import { orderKeyOf } from "./order-key.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
 export interface Entry extends KeyedItem {
@@ -54,4 +54,24 @@ export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: nu
     isBeingStored: false,
     ...members,
   };
+}
+
+/** Keys that come of values end here, however long the value is. */
+const MAX_VALUE_LENGTH = 256;
+
+/** Deliveries of one key start one at a time, in the order of the events stream. */
+export function orderKeyOf({ installationUuid, event, id, replay }: Delivery, orderBy: OrderBy): string {
+  switch (orderBy) {
+    case "none":
+      // Each by itself.
+      return `${id}:${replay ?? ""}`;
+    case "app":
+      return "";
+    case "installation":
+      return installationUuid;
+    case "project":
+      return `${installationUuid} ${event.projectId ?? ""}`;
+    default:
+      return `${installationUuid} ${valueAt(event.dataJson, orderBy).slice(0, MAX_VALUE_LENGTH)}`;
+  }
 }

@@ -7,43 +7,10 @@ import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
-import { createEntry, type Entry, NEVER } from "./order-entry.ts";
-import { orderKeyOf } from "./order-key.ts";
+import { createEntry, type Entry, NEVER, orderKeyOf } from "./order-entry.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
-export interface OrderIndex {
-  orderBy(): OrderBy;
-  /** A delivery of an event. One that is known already (ORDER-6) is not waited for by its event. */
-  accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): void;
-  /** A message that was found in a queue. @param installationUuid whose queue it is; null: the app's own */
-  found(parked: ParkedDelivery, installationUuid: string | null): void;
-  /** Forgets all that is stored, and gives what is left its key. Nothing is started then. */
-  rekey(orderBy: OrderBy): void;
-  /** The next one that may start. Its run ends with `later` or `leave`. */
-  start(nowMs: number): Entry | null;
-  started(): ReadonlySet<Entry>;
-  /** Whether nothing of its key is before it, also now that it has started. */
-  isOldest(entry: Entry): boolean;
-  nextDueAt(): number | null;
-  /** Entries that wait for their retry may start. @returns how many */
-  makeDue(): number;
-  /** A started one starts again when it is due. */
-  later(entry: Entry, dueAt: number): void;
-  /** Done, or somewhere else: its messages are removed. */
-  leave(entry: Entry): void;
-  /** It is stored now, and stays where it is. */
-  stored(entry: Entry, delivery: Delivery, sequence: number): void;
-  /** Its body was read; null: the message that stood for it is gone. */
-  loaded(entry: Entry, parked: ParkedDelivery | null): void;
-  has(entry: Entry): boolean;
-  /** Those of events that have waited since before, and can be stored. */
-  waitingSince(before: number): Entry[];
-  blocked(): Entry[];
-  /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue) → messages. */
-  counts(): ReadonlyMap<string | null, number>;
-  /** Tries again to remove what could not be removed. */
-  removeLeftovers(): void;
-}
+export type OrderIndex = ReturnType<typeof createOrderIndex>;
 
 export interface OrderIndexDependencies {
   readonly remove: Backlog["remove"];
@@ -54,7 +21,7 @@ export interface OrderIndexDependencies {
 
 const MOST_KEPT_CHARACTERS = 4 * 1024 * 1024;
 
-export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexDependencies, initial: OrderBy): OrderIndex {
+export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexDependencies, initial: OrderBy) {
   let orderBy = initial;
   const set = createEntrySet(remove);
 
@@ -90,30 +57,33 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
   return {
     ...set,
     orderBy: () => orderBy,
-    // Without an order nothing waits for its retry here.
-    makeDue: () => (orderBy === "none" ? 0 : set.makeDue()),
+    /** Entries that wait for their retry may start. Without an order none waits here. @returns how many */
+    makeDue: (): number => (orderBy === "none" ? 0 : set.makeDue(NEVER)),
 
-    accept(delivery, event, mayBeDone, dueAt) {
+    /** A delivery of an event. One that is known already (ORDER-6) is not waited for by its event. */
+    accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): void {
       const twin = set.withMark(dedupKeyOf(delivery));
       if (twin === undefined) return set.add(createEntry(delivery, orderBy, monotonicNow(), { event, mayBeDone, dueAt }));
       merge(delivery, delivery.eventSequence, twin.eventSequence);
       event.done();
     },
 
-    found(parked, installationUuid) {
+    /** A message that was found in a queue. @param installationUuid whose queue it is; null: the app's own */
+    found(parked: ParkedDelivery, installationUuid: string | null): void {
       const { delivery, source } = parked;
       if (!set.noteMessage(source.sequence, installationUuid)) return;
       const twin = set.withMark(dedupKeyOf(delivery));
       if (twin === undefined) return addStored(parked, [source.sequence]);
       const isNewer = twin.event !== null || twin.stores < delivery.stores;
-      if (!isNewer || set.started().has(twin) || twin.isBeingStored) return attach(twin, source.sequence, delivery);
+      if (!isNewer || set.started.has(twin) || twin.isBeingStored) return attach(twin, source.sequence, delivery);
       // The newer one knows more: the attempts made, and when the next is due.
       merge(delivery, twin.eventSequence, delivery.eventSequence);
       set.drop(twin);
       addStored(parked, [...twin.sequences, source.sequence]);
     },
 
-    rekey(wanted) {
+    /** Forgets all that is stored, and gives what is left its key. Nothing is started then. */
+    rekey(wanted: OrderBy): void {
       orderBy = wanted;
       for (const entry of set.clear()) {
         if (entry.delivery !== null) set.add({ ...entry, key: orderKeyOf(entry.delivery, orderBy), sequences: [] });
@@ -124,7 +94,7 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
 
 /** The entries in the order of their keys, with their messages. */
 function createEntrySet(remove: Backlog["remove"]) {
-  let queue = createKeyedQueue<Entry>();
+  const queue = createKeyedQueue<Entry>();
   const entries = new Map<string, Entry>();
   const messages = createKnownMessages(remove);
   let keptCharacters = 0;
@@ -143,26 +113,25 @@ function createEntrySet(remove: Backlog["remove"]) {
   };
 
   return {
-    start: (nowMs: number) => queue.start(nowMs),
-    started: () => queue.started,
-    isOldest: (entry: Entry) => queue.isOldest(entry),
-    nextDueAt: () => queue.nextDueAt(),
-    makeDue: () => queue.makeDue(NEVER),
+    ...queue,
     add(entry: Entry): void {
       entries.set(entry.mark, entry);
       queue.add(entry);
       count(entry, 1);
     },
+    /** A started one starts again when it is due. The run of an entry ends with this or with `leave`. */
     later(entry: Entry, dueAt: number): void {
       entry.dueAt = dueAt;
       queue.retry(entry);
     },
     /** Leaves, but its messages stay. */
     drop,
+    /** Done, or somewhere else: its messages are removed. */
     leave(entry: Entry): void {
       drop(entry);
       messages.remove(entry.sequences);
     },
+    /** It is stored now, and stays where it is. */
     stored(entry: Entry, delivery: Delivery, sequence: number): void {
       const before = entry.sequences.filter((one) => one !== sequence);
       count(entry, -1);
@@ -173,6 +142,7 @@ function createEntrySet(remove: Backlog["remove"]) {
       count(entry, 1);
       messages.remove(before);
     },
+    /** Its body was read; null: the message that stood for it is gone. */
     loaded(entry: Entry, parked: ParkedDelivery | null): void {
       if (parked === null) return messages.forget(entry.sequences.pop() ?? 0);
       Object.assign(entry, { delivery: parked.delivery, message: parked.message });
@@ -184,17 +154,20 @@ function createEntrySet(remove: Backlog["remove"]) {
     /** The entry whose key its dead letter stops. */
     blockerOf: (id: string) => [...entries.values()].find(({ blockedBy, mark }) => blockedBy !== undefined && mark.split(":")[0] === id),
     blocked: () => [...entries.values()].filter((entry) => entry.blockedBy !== undefined && !queue.started.has(entry)),
+    /** Those of events that have waited since before, and can be stored. */
     waitingSince: (before: number) =>
       [...queue.waiting()].filter(
         ({ event, dueAt, isBeingStored, acceptedAt }) => event !== null && dueAt === 0 && !isBeingStored && acceptedAt < before,
       ),
     noteMessage: messages.add,
+    /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue) → messages. */
     counts: messages.counts,
+    /** Tries again to remove what could not be removed. */
     removeLeftovers: messages.removeLeftovers,
     /** Forgets everything. @returns the entries of events */
     clear(): Entry[] {
       const ofEvents = [...entries.values()].filter(({ event }) => event !== null);
-      queue = createKeyedQueue();
+      queue.clear();
       entries.clear();
       messages.clear();
       keptCharacters = 0;

@@ -36,15 +36,7 @@ export interface HeldEvent {
   done(): void;
 }
 
-export interface OrderReader {
-  start(): Promise<void>;
-  /** Stops reading and lets go of what is held: the next owner reads it. */
-  stop(): Promise<void>;
-  /** Every event up to it is done. */
-  floor(): number;
-  /** The last one that was read. */
-  readTo(): number;
-}
+export type OrderReader = ReturnType<typeof createOrderReader>;
 
 export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly names: Subjects;
@@ -62,11 +54,6 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly heldBytes: HeldBytes;
 }
 
-export interface OrderReaderOptions {
-  readonly term: string;
-  readonly from: number;
-}
-
 /** Events held at once; deliveries that wait are stored after a moment, which ends their events. */
 const MAX_HELD = 2_048;
 /** Events asked for at once: they may be larger than those before. */
@@ -74,7 +61,7 @@ const MAX_ASKED = 128;
 /** Events that stay missing although they were read again this often are passed over. */
 const MAX_RESTARTS = 5;
 
-export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: OrderReaderOptions): OrderReader {
+export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: { readonly term: string; readonly from: number }) {
   const { manager, names, registry, readEvent, match, isHeld, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
   const stream = names.streams.events;
   const settings = orderConsumer(names, term);
@@ -135,27 +122,35 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     );
   };
 
-  const loop: PullConsumer = createPullConsumer(dependencies, {
-    settings,
-    limit: () => (isReading() ? Math.min(MAX_HELD, loop.held() + MAX_ASKED) : 0),
-    window: () => MAX_ASKED,
-    heldBytes: { of: dependencies.heldBytes, always: () => 1 },
-    onMessage,
-    recover: ensure,
-  });
+  // The events' own consumer counts by event, too: what is dropped here must not hide a crash there.
+  const giveBacks = { note() {}, count: async () => 0 };
+  const loop: PullConsumer = createPullConsumer(
+    { ...dependencies, giveBacks },
+    {
+      settings,
+      limit: () => (isReading() ? Math.min(MAX_HELD, loop.held() + MAX_ASKED) : 0),
+      window: () => MAX_ASKED,
+      heldBytes: { of: dependencies.heldBytes, always: () => 1 },
+      onMessage,
+      recover: ensure,
+    },
+  );
 
   return {
-    async start() {
+    async start(): Promise<void> {
       await removeOthers(manager, names, settings.consumer);
       await ensure();
       loop.start();
     },
-    async stop() {
+    /** Stops reading and lets go of what is held: the next owner reads it. */
+    async stop(): Promise<void> {
       stopped = true;
       await loop.stop();
       events.drop();
     },
+    /** Every event up to it is done. */
     floor,
+    /** The last one that was read. */
     readTo: () => readTo,
   };
 }
@@ -238,7 +233,7 @@ function createSeries() {
 }
 
 /** Those of earlier owners: a replica that does not know yet that it is none any more reads nothing from now on. */
-export async function removeOthers(manager: JetStreamManager, names: Subjects, own: string): Promise<void> {
+async function removeOthers(manager: JetStreamManager, names: Subjects, own: string): Promise<void> {
   for await (const { name } of manager.consumers.list(names.streams.events)) {
     if (name !== own && name.startsWith(names.orderConsumer(""))) {
       await unlessNotFound(manager.consumers.delete(names.streams.events, name));

@@ -9,11 +9,12 @@
  * ORDER-6  A delivery that is there twice (an event and a message of the queue, or two messages) is one entry. A second event with the
  *          same key is skipped, which the log and the delivery's history show.
  */
-import { isLeaseOver, LeaseOver } from "../../delivery/source-lease.ts";
+import { LeaseOver } from "../../delivery/source-lease.ts";
+import type { OrderBy } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { every } from "../../model/periodic.ts";
-import { createEntryRun, type EntryRun } from "./entry-run.ts";
+import { createEntryRun } from "./entry-run.ts";
 import { createEntryStore } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import { createOrderIndex, type OrderIndex } from "./order-index.ts";
@@ -21,24 +22,7 @@ import type { HeldEvent } from "./order-reader.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 import { createStoredQueues } from "./stored-queues.ts";
 
-export interface OrderedApp {
-  /** Resolves when all that is stored is known, and deliveries start. */
-  prepare(): Promise<void>;
-  accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean): void;
-  /** Something that decides what may start has changed. */
-  wake(): void;
-  /** Deliveries that wait for their retry may start now. @returns how many */
-  retryNow(): number;
-  /** Something was stored in the queue of an installation. */
-  stored(installationUuid: string): void;
-  /** Looks for what others stored, and for what stops a key. */
-  refresh(): Promise<void>;
-  /** Starts nothing any more. Attempts in flight continue. */
-  stop(): void;
-  inFlight(): number;
-  /** Sequences in the parked stream that are being attempted. */
-  sequencesInFlight(): Iterable<number>;
-}
+export type OrderedApp = ReturnType<typeof createOrderedApp>;
 
 const ASK_AGAIN_MS = 1_000;
 const REKEY_AGAIN_MS = 50;
@@ -46,121 +30,109 @@ const REKEY_AGAIN_MS = 50;
 const REPLAY_MS = 5_000;
 /** Replicas that know that an app is not ordered any more have parked its delivery by then. */
 const OTHERS_PARK_MS = 5_000;
-
 /** How often deliveries that wait are stored. */
 const STORE_WAITING_MS = 500;
 
-interface State {
-  isPrepared: boolean;
-  isStopped: boolean;
-  /** The circuit is open until then; milliseconds since the epoch. */
-  pausedUntil: number;
-  cancelPump: () => void;
-}
-
-export function createOrderedApp(ports: OrderedPorts, app: string): OrderedApp {
+export function createOrderedApp(ports: OrderedPorts, app: string) {
   const { registry, clock, logger, isOwner } = ports;
-  const state: State = { isPrepared: false, isStopped: false, pausedUntil: 0, cancelPump() {} };
-  const isActive = (): boolean => !state.isStopped && isOwner();
+  let isStopped = false;
+  const isActive = (): boolean => !isStopped && isOwner();
   const orderByNow = () => registry.app(app)?.orderBy ?? "none";
-  const { index, queues, entryStore, pump } = partsOf(ports, { app, state, isActive });
+  const index = indexOf(ports, orderByNow());
+  const shared = { ...ports, app, index, isActive };
+  const queues = createStoredQueues({ ...shared, onRead: () => pump.start() });
+  const entryStore = createEntryStore({ ...shared, isRunning: () => pump.isOpen() && isActive() });
+  const run = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
+  const pump = createPump(shared, run);
 
   const storingWaiting = every(clock, STORE_WAITING_MS, entryStore.storeWaiting, (error) =>
     logger.debug({ app, error: messageOf(error) }, "waiting ordered deliveries are not stored yet"),
   );
 
-  const prepare = async (): Promise<void> => {
+  const readAll = async (): Promise<void> => {
     await queues.readAll();
     if (!isActive()) return;
     queues.readFlowing();
-    state.isPrepared = true;
-    pump();
+    pump.open();
   };
 
-  const prepareAgain = (): void => {
-    prepare().catch((error: unknown) => {
+  const readAllAgain = (): void => {
+    readAll().catch((error: unknown) => {
       logger.warn({ app, error: messageOf(error) }, "an ordered queue can't be read yet");
-      if (isActive()) clock.after(ASK_AGAIN_MS, prepareAgain);
+      if (isActive()) clock.after(ASK_AGAIN_MS, readAllAgain);
     });
   };
 
   /** The app's record has another key: what has started ends as what it is, and all that is stored is read again. */
   const rekey = (): void => {
     if (orderByNow() === index.orderBy() || !isActive()) return;
-    state.isPrepared = false;
-    if (index.started().size + entryStore.storing() > 0) return void clock.after(REKEY_AGAIN_MS, rekey);
+    pump.close();
+    if (index.started.size + entryStore.storing() > 0) return void clock.after(REKEY_AGAIN_MS, rekey);
     index.rekey(orderByNow());
-    prepareAgain();
-  };
-
-  const unblock = async (): Promise<void> => {
-    for (const entry of index.blocked()) {
-      if (entry.unblockedAt === null) entry.unblockedAt = (await ports.isDeadLetter(entry.blockedBy ?? 0)) ? null : clock.now();
-      else if (clock.now() - entry.unblockedAt > REPLAY_MS) index.leave(entry);
-    }
+    readAllAgain();
   };
 
   return {
-    async prepare() {
-      await prepare();
+    /** Resolves when all that is stored is known, and deliveries start. */
+    async prepare(): Promise<void> {
+      await readAll();
       if (isActive()) storingWaiting.startLater();
     },
 
-    accept(delivery, event, mayBeDone) {
+    accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean): void {
       // When the order ends, replicas that know it park; what others left to the owner is taken after a while.
       const isEnding = index.orderBy() === "none";
       index.accept(delivery, event, mayBeDone || isEnding, isEnding ? clock.now() + OTHERS_PARK_MS : 0);
-      pump();
+      pump.start();
     },
 
-    wake() {
-      state.pausedUntil = 0;
+    /** Something that decides what may start has changed. */
+    wake(): void {
       rekey();
       queues.readFlowing();
-      pump();
+      pump.pauseFor(0);
+      pump.start();
     },
 
-    retryNow() {
+    /** Deliveries that wait for their retry may start now. @returns how many */
+    retryNow(): number {
       const count = index.makeDue();
-      pump();
+      pump.start();
       return count;
     },
 
+    /** Something was stored in the queue of an installation. */
     stored: queues.noteUnread,
 
-    async refresh() {
-      if (!state.isPrepared || !isActive()) return;
+    /** Looks for what others stored, and for what stops a key. */
+    async refresh(): Promise<void> {
+      if (!pump.isOpen() || !isActive()) return;
       index.removeLeftovers();
       await queues.readNew();
       queues.readFlowing();
-      await unblock();
-      pump();
+      await unblock(ports, index);
+      pump.start();
     },
 
-    stop() {
-      state.isStopped = true;
-      state.cancelPump();
+    /** Starts nothing any more. Attempts in flight continue. */
+    stop(): void {
+      isStopped = true;
+      pump.close();
       storingWaiting.stop();
     },
-    inFlight: () => index.started().size,
-    *sequencesInFlight() {
-      for (const { sequences } of index.started()) yield* sequences;
+
+    inFlight: (): number => index.started.size,
+    /** Sequences in the parked stream that are being attempted. */
+    *sequencesInFlight(): Iterable<number> {
+      for (const { sequences } of index.started) yield* sequences;
     },
   };
 }
 
-interface Given {
-  readonly app: string;
-  readonly state: State;
-  readonly isActive: () => boolean;
-}
-
-function partsOf(ports: OrderedPorts, given: Given) {
-  const { app, state, isActive } = given;
-  const { backlog, observer, log, registry, clock, isOwner, parkedStream } = ports;
-  const index = createOrderIndex(
+function indexOf({ backlog, observer, log, monotonicNow, isOwner, parkedStream }: OrderedPorts, orderBy: OrderBy): OrderIndex {
+  return createOrderIndex(
     {
-      ...ports,
+      monotonicNow,
       // A message that a later owner has read is its to remove (FENCE-2).
       remove: (parked) => (isOwner() ? backlog.remove(parked) : Promise.reject(new LeaseOver({ stream: parkedStream, ...parked.source }))),
       onMerged(delivery, kept) {
@@ -169,52 +141,59 @@ function partsOf(ports: OrderedPorts, given: Given) {
         observer.skipped(delivery, waiting);
       },
     },
-    registry.app(app)?.orderBy ?? "none",
+    orderBy,
   );
-  const shared = { ...ports, app, index, isActive };
-  const queues = createStoredQueues({ ...shared, onRead: () => pump() });
-  const entryStore = createEntryStore({ ...shared, isRunning: () => state.isPrepared && isActive() });
-  const onCircuitOpen = (): void => {
-    state.pausedUntil = clock.now() + ASK_AGAIN_MS;
-  };
-  const entryRun = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen });
-  const pump = createPump(ports, given, index, entryRun);
-  return { index, queues, entryStore, pump };
 }
 
-/** @returns starts what may start */
-function createPump(ports: OrderedPorts, { app, state, isActive }: Given, index: OrderIndex, entryRun: EntryRun): () => void {
-  const { registry, clock, logger, isOwner, appMaxInFlight } = ports;
-  const hasSlot = (): boolean => index.started().size < (registry.app(app)?.maxInFlight ?? appMaxInFlight);
+/** A key continues some time after the dead letter that stops it is gone. */
+async function unblock({ isDeadLetter, clock }: OrderedPorts, index: OrderIndex): Promise<void> {
+  for (const entry of index.blocked()) {
+    if (entry.unblockedAt === null) entry.unblockedAt = (await isDeadLetter(entry.blockedBy ?? 0)) ? null : clock.now();
+    else if (clock.now() - entry.unblockedAt > REPLAY_MS) index.leave(entry);
+  }
+}
 
-  const fail = (entry: Entry, error: unknown): void => {
-    // The term is over (HOLDER-3), and this with it.
-    if (!isOwner()) return;
-    if (!isLeaseOver(error)) {
-      const fault = { app, delivery_id: entry.delivery?.id, error: messageOf(error) };
-      logger.warn(fault, "an ordered delivery is handled again");
-    }
-    index.later(entry, clock.now() + ASK_AGAIN_MS);
-  };
+interface PumpDependencies extends Pick<OrderedPorts, "registry" | "clock" | "appMaxInFlight"> {
+  readonly app: string;
+  readonly index: OrderIndex;
+  readonly isActive: () => boolean;
+}
 
-  const run = (entry: Entry): void => {
-    entryRun(entry)
-      .catch((error: unknown) => fail(entry, error))
-      .finally(pump);
-  };
+/** Starts what may start, as many at once as the app may have in flight. */
+function createPump({ app, registry, clock, appMaxInFlight, index, isActive }: PumpDependencies, run: (entry: Entry) => Promise<void>) {
+  let isOpen = false;
+  /** Milliseconds since the epoch. */
+  let pausedUntil = 0;
+  let cancel = (): void => {};
+  const hasSlot = (): boolean => index.started.size < (registry.app(app)?.maxInFlight ?? appMaxInFlight);
 
-  const pump = (): void => {
-    state.cancelPump();
-    if (!state.isPrepared || !isActive()) return;
+  const start = (): void => {
+    cancel();
+    if (!isOpen || !isActive()) return;
     const nowMs = clock.now();
-    const isPaused = state.pausedUntil > nowMs;
+    const isPaused = pausedUntil > nowMs;
     while (!isPaused && hasSlot()) {
       const entry = index.start(nowMs);
       if (entry === null) break;
-      run(entry);
+      void run(entry).finally(start);
     }
-    const dueAt = isPaused ? state.pausedUntil : index.nextDueAt();
-    if (dueAt !== null && dueAt < NEVER && hasSlot()) state.cancelPump = clock.after(Math.max(1, dueAt - nowMs), pump);
+    const dueAt = isPaused ? pausedUntil : index.nextDueAt();
+    if (dueAt !== null && dueAt < NEVER && hasSlot()) cancel = clock.after(Math.max(1, dueAt - nowMs), start);
   };
-  return pump;
+
+  return {
+    start,
+    isOpen: () => isOpen,
+    open(): void {
+      isOpen = true;
+      start();
+    },
+    close(): void {
+      isOpen = false;
+      cancel();
+    },
+    pauseFor(ms: number): void {
+      pausedUntil = clock.now() + ms;
+    },
+  };
 }

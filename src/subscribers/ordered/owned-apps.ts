@@ -14,20 +14,7 @@ import { sleep } from "../../model/periodic.ts";
 import type { OrderRecords } from "./order-records.ts";
 import type { OrderedApp } from "./ordered-app.ts";
 
-export interface OwnedApps {
-  /** Takes what the last owner had. */
-  resume(): void;
-  /** Takes apps that are ordered by now, and gives back those that are not any more. */
-  reconcile(): Promise<void>;
-  get(app: string): OrderedApp | undefined;
-  has(app: string): boolean;
-  all(): Iterable<readonly [app: string, ordered: OrderedApp]>;
-  /** Sequence of the first event that the owner takes for the app; null: it has not the app in hand. */
-  from(app: string): number | null;
-  /** The earliest of all apps; null: there is none. */
-  earliest(): number | null;
-  stop(): void;
-}
+export type OwnedApps = ReturnType<typeof createOwnedApps>;
 
 export interface OwnedAppsDependencies {
   readonly orderRecords: OrderRecords;
@@ -60,7 +47,7 @@ const LOOK_MS = 200;
 /** Longer than what replicas have in hand takes, as nothing of it stays postponed (AHEAD-6), unless it can't be stored. */
 const OTHERS_WAIT_MS = 40_000;
 
-export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps {
+export function createOwnedApps(dependencies: OwnedAppsDependencies) {
   const { orderRecords, registry, manager, names, clock, monotonicNow, logger, isInTerm, createApp, startReader, readTo } = dependencies;
   const apps = new Map<string, OwnedApp>();
 
@@ -118,11 +105,13 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps 
   };
 
   return {
-    resume() {
+    /** Takes what the last owner had. */
+    resume(): void {
       for (const app of orderRecords.apps()) take(app, orderRecords.get(app)?.from ?? 0);
     },
 
-    async reconcile() {
+    /** Takes apps that are ordered by now, and gives back those that are not any more. */
+    async reconcile(): Promise<void> {
       const wanted = new Set(orderRecords.apps());
       for (const app of registry.apps()) if (isOrdered(app)) wanted.add(app.slug);
       for (const app of wanted) {
@@ -140,14 +129,16 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies): OwnedApps 
       }
     },
 
-    get: (app) => apps.get(app)?.ordered,
-    has: (app) => apps.has(app),
-    *all() {
+    get: (app: string): OrderedApp | undefined => apps.get(app)?.ordered,
+    has: (app: string): boolean => apps.has(app),
+    *all(): Iterable<readonly [app: string, ordered: OrderedApp]> {
       for (const [app, { ordered }] of apps) yield [app, ordered];
     },
-    from: (app) => apps.get(app)?.from ?? null,
-    earliest: () => (apps.size === 0 ? null : Math.min(...[...apps.values()].map(({ from }) => from))),
-    stop() {
+    /** Sequence of the first event that the owner takes for the app; null: it has not the app in hand. */
+    from: (app: string): number | null => apps.get(app)?.from ?? null,
+    /** The earliest of all apps; null: there is none. */
+    earliest: (): number | null => (apps.size === 0 ? null : Math.min(...[...apps.values()].map(({ from }) => from))),
+    stop(): void {
       for (const { ordered } of apps.values()) ordered.stop();
     },
   };

@@ -9,25 +9,14 @@ import type { TakenLease } from "../../jetstream/lease.ts";
 import type { LeaseNote } from "../../jetstream/lease-record.ts";
 import { messageAt } from "../../jetstream/stored-message.ts";
 import { messageOf } from "../../model/app-error.ts";
-import { createFence, type Fence } from "../parked/fence.ts";
+import { createFence } from "../parked/fence.ts";
 import type { PoisonLimit, Suspects } from "../parked/poison-limit.ts";
 import { createOrderReader, type OrderReader, type OrderReaderDependencies } from "./order-reader.ts";
 import { createOrderedApp } from "./ordered-app.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 import { createOwnedApps, type OwnedApps, type OwnedAppsDependencies } from "./owned-apps.ts";
 
-export interface OwnerTerm {
-  readonly fence: Fence;
-  readonly apps: OwnedApps;
-  /** Every event that it reads is done or stored up to this sequence; 0: it does not read yet. */
-  floor(): number;
-  /** For the next owner. */
-  note(): LeaseNote;
-  reconcile(): void;
-  refresh(): Promise<void>;
-  /** Starts nothing any more, and lets go of events; attempts in flight continue. */
-  stop(): Promise<void>;
-}
+export type OwnerTerm = Awaited<ReturnType<typeof startOwnerTerm>>;
 
 export type OwnerTermDependencies = Omit<OrderedPorts, "isOwner" | "isDeadLetter" | "parkedStream" | "fence"> &
   Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
@@ -38,7 +27,7 @@ export async function startOwnerTerm(
   dependencies: OwnerTermDependencies,
   { left, wasReleased, term, revision }: TakenLease,
   isHeld: () => boolean,
-): Promise<OwnerTerm> {
+) {
   const { manager, names, logger, poisonLimit } = dependencies;
   const { events, parked, deadLetters } = names.streams;
   let reader: OrderReader | null = null;
@@ -97,11 +86,13 @@ export async function startOwnerTerm(
   return {
     apps,
     fence,
-    floor: () => reader?.floor() ?? 0,
-    note: () => ({ floor: reader?.floor() ?? left?.["floor"] ?? null, suspects: poisonLimit.suspects() }),
+    /** Every event that it reads is done or stored up to this sequence; 0: it does not read yet. */
+    floor: (): number => reader?.floor() ?? 0,
+    /** For the next owner. */
+    note: (): LeaseNote => ({ floor: reader?.floor() ?? left?.["floor"] ?? null, suspects: poisonLimit.suspects() }),
     reconcile,
 
-    async refresh() {
+    async refresh(): Promise<void> {
       reconcile();
       for (const [app, ordered] of apps.all()) {
         await ordered
@@ -110,7 +101,8 @@ export async function startOwnerTerm(
       }
     },
 
-    async stop() {
+    /** Starts nothing any more, and lets go of events; attempts in flight continue. */
+    async stop(): Promise<void> {
       apps.stop();
       await reader?.stop();
     },

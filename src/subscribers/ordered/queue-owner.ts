@@ -12,29 +12,10 @@ import { every } from "../../model/periodic.ts";
 import type { Fence } from "../parked/fence.ts";
 import { createInstallationQueues, type InstallationQueuesDependencies } from "../parked/installation-queues.ts";
 import type { WakeReason } from "../parked/parked-queues.ts";
+import type { OrderedApp } from "./ordered-app.ts";
 import { type OwnerTerm, type OwnerTermDependencies, startOwnerTerm } from "./owner-term.ts";
 
-export interface QueueOwner {
-  start(): void;
-  /** Starts nothing any more; attempts in flight continue. */
-  stop(): Promise<void>;
-  /** For another replica to take over at once. */
-  release(): Promise<void>;
-  /** The lease's record was pushed. */
-  observe(value: string | null, revision: number): void;
-  isOwner(): boolean;
-  /** As `isOwner`, but also while this replica stops and finishes what it has begun. */
-  isHeld(): boolean;
-  /** Every event that it reads is done or stored up to this sequence; null: it reads none of the app. */
-  readUpTo(app: string): number | null;
-  wake(reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>): void;
-  /** Deliveries that wait for their retry in the app's order may start now. @returns how many; null: this replica is not the owner */
-  retryNow(app: string): number | null;
-  /** Attempts in flight. */
-  held(): number;
-  /** Sequences in the parked stream that are being attempted. */
-  inFlight(): number[];
-}
+export type QueueOwner = ReturnType<typeof createQueueOwner>;
 
 export interface QueueOwnerDependencies
   extends Omit<OwnerTermDependencies, "monotonicNow">,
@@ -52,7 +33,7 @@ export const OWNER_KEY = "lease.queues";
 const REFRESH_MS = 3_000;
 const START_AGAIN_MS = 1_000;
 
-export function createQueueOwner({ monotonicNow = () => performance.now(), ...dependencies }: QueueOwnerDependencies): QueueOwner {
+export function createQueueOwner({ monotonicNow = () => performance.now(), ...dependencies }: QueueOwnerDependencies) {
   const { records, registry, clock, logger, replica, poisonLimit, busyQueues } = dependencies;
   /** The lease of the present term, and the term once it has started. */
   let taken: TakenLease | null = null;
@@ -107,41 +88,50 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
   );
 
   return {
-    start() {
+    start(): void {
       lease.start();
       refreshing.startLater();
     },
-    async stop() {
+    /** Starts nothing any more; attempts in flight continue. */
+    async stop(): Promise<void> {
       stopping = true;
       refreshing.stop();
       poisonLimit.stop();
       await term?.stop();
     },
+    /** For another replica to take over at once. */
     release: () => lease.stop(),
+    /** The lease's record was pushed. */
     observe: lease.observe,
     isOwner,
+    /** As `isOwner`, but also while this replica stops and finishes what it has begun. */
     isHeld: lease.isHeld,
-    readUpTo: (app) => (dependencies.orderRecords.get(app) === undefined ? null : (term?.floor() ?? 0)),
-    wake(reason, app, queues) {
+    /** Every event that it reads is done or stored up to this sequence; null: it reads none of the app. */
+    readUpTo: (app: string): number | null => (dependencies.orderRecords.get(app) === undefined ? null : (term?.floor() ?? 0)),
+    wake(reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>): void {
       const now = termNow();
       if (now === null) return;
       if (reason === "app" || reason === "order") now.reconcile();
-      for (const [slug, ordered] of now.apps.all()) {
-        if (app !== null && app !== slug) continue;
-        if (reason === "parked") {
-          for (const { installationUuid } of queues) {
-            if (installationUuid === null) void ordered.refresh().catch(() => {});
-            else ordered.stored(installationUuid);
-          }
-        } else if (reason !== "scan") ordered.wake();
-      }
+      for (const [slug, ordered] of now.apps.all()) if (app === null || app === slug) wakeOne(ordered, reason, queues);
       drain(now, queues);
     },
-    retryNow(app) {
+    /** Deliveries that wait for their retry in the app's order may start now. @returns how many; null: this replica is not the owner */
+    retryNow(app: string): number | null {
       const now = termNow();
       return now && (now.apps.get(app)?.retryNow() ?? 0);
     },
+    /** Attempts in flight. */
     held: () => orderedApps().reduce((sum, ordered) => sum + ordered.inFlight(), installationQueues.held()),
+    /** Sequences in the parked stream that are being attempted. */
     inFlight: () => [...installationQueues.inFlight(), ...orderedApps().flatMap((ordered) => [...ordered.sequencesInFlight()])],
   };
+}
+
+function wakeOne(app: OrderedApp, reason: WakeReason, queues: Iterable<ParkedQueue>): void {
+  if (reason === "scan") return;
+  if (reason !== "parked") return app.wake();
+  for (const { installationUuid } of queues) {
+    if (installationUuid === null) void app.refresh().catch(() => {});
+    else app.stored(installationUuid);
+  }
 }

@@ -4,23 +4,7 @@ import { messageOf } from "../../model/app-error.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 
-export interface StoredQueues {
-  /** Reads the app's own queue to its end, and notes which installations have one. */
-  readAll(): Promise<void>;
-  /** Reads what came since. */
-  readNew(): Promise<void>;
-  /** Reads the queues of installations that may flow. */
-  readFlowing(): void;
-  /** Whether the installation's queue holds what is not known here. */
-  isUnread(installationUuid: string): boolean;
-  /** Something was stored there. */
-  noteUnread(installationUuid: string): void;
-  /**
-   * Runs while nobody reads the installation's queue: what is on its way there would be found there while it is here.
-   * @returns false when it is being read.
-   */
-  move(installationUuid: string, work: () => Promise<void>): Promise<boolean>;
-}
+export type StoredQueues = ReturnType<typeof createStoredQueues>;
 
 export interface StoredQueuesDependencies extends Pick<OrderedPorts, "backlog" | "isFlowing" | "fence" | "logger"> {
   readonly app: string;
@@ -29,7 +13,7 @@ export interface StoredQueuesDependencies extends Pick<OrderedPorts, "backlog" |
   readonly onRead: () => void;
 }
 
-export function createStoredQueues(dependencies: StoredQueuesDependencies): StoredQueues {
+export function createStoredQueues(dependencies: StoredQueuesDependencies) {
   const { app, backlog, index, isFlowing, isActive, fence, onRead, logger } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const unread = new Set<string>();
@@ -68,11 +52,13 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies): Stor
   };
 
   return {
-    async readAll() {
+    /** Reads the app's own queue to its end, and notes which installations have one. */
+    async readAll(): Promise<void> {
       for (const uuid of (await backlog.queuesOf(app)).keys()) if (uuid !== null) unread.add(uuid);
       ownReadTo = await read(own, 0);
     },
-    async readNew() {
+    /** Reads what came since. */
+    async readNew(): Promise<void> {
       const stored = await backlog.queuesOf(app);
       const known = index.counts();
       for (const [uuid, count] of stored) {
@@ -81,12 +67,19 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies): Stor
         else ownReadTo = await read(own, ownReadTo);
       }
     },
-    readFlowing() {
+    /** Reads the queues of installations that may flow. */
+    readFlowing(): void {
       for (const installationUuid of unread) if (isFlowing({ app, installationUuid })) void readInstallation(installationUuid);
     },
-    isUnread: (uuid) => unread.has(uuid) || reading.has(uuid),
-    noteUnread: (uuid) => void unread.add(uuid),
-    async move(uuid, work) {
+    /** Whether the installation's queue holds what is not known here. */
+    isUnread: (uuid: string): boolean => unread.has(uuid) || reading.has(uuid),
+    /** Something was stored there. */
+    noteUnread: (uuid: string) => void unread.add(uuid),
+    /**
+     * Runs while nobody reads the installation's queue: what is on its way there would be found there while it is here.
+     * @returns false when it is being read.
+     */
+    async move(uuid: string, work: () => Promise<void>): Promise<boolean> {
       if (reading.has(uuid)) return false;
       moving.set(uuid, (moving.get(uuid) ?? 0) + 1);
       try {

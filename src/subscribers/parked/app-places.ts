@@ -1,10 +1,4 @@
 /** The places of each app for attempts of what waits for it. */
-export interface AppPlaces {
-  /** Resolves when the app has a place for one more, which is taken then. */
-  enter(app: string): Promise<void>;
-  leave(app: string): void;
-}
-
 interface Places {
   taken: number;
   /** In the order of their calls. */
@@ -12,16 +6,17 @@ interface Places {
 }
 
 /** @param limitOf at least 1 */
-export function createAppPlaces(limitOf: (app: string) => number): AppPlaces {
+export function createAppPlaces(limitOf: (app: string) => number) {
   const apps = new Map<string, Places>();
   return {
-    async enter(app) {
+    /** Resolves when the app has a place for one more, which is taken then. */
+    async enter(app: string): Promise<void> {
       const places = apps.get(app) ?? { taken: 0, waiting: [] };
       apps.set(app, places);
       if (places.taken < limitOf(app)) places.taken++;
       else await new Promise<void>((resolve) => places.waiting.push(resolve));
     },
-    leave(app) {
+    leave(app: string): void {
       const places = apps.get(app);
       if (places === undefined) return;
       places.taken--;

@@ -32,23 +32,7 @@ export interface ParkedDelivery {
   readonly blockedBy: number | undefined;
 }
 
-export interface Backlog {
-  oldest(queue: ParkedQueue): Promise<ParkedDelivery | null>;
-  /**
-   * The next one that was stored after the sequence. What can't be read goes to dead letters.
-   * @param handOut counts the reading (BACKLOG-1); that of suspects when absent
-   */
-  after(queue: ParkedQueue, sequence: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null>;
-  at(sequence: number): Promise<ParkedDelivery | null>;
-  /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
-  queuesOf(app: string): Promise<Map<string | null, number>>;
-  /** Takes a delivery that is done out of its queue. */
-  remove(parked: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void>;
-  /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
-  expire(queue: ParkedQueue, maxAgeMs: number): Promise<number>;
-  /** Deliveries waiting in the queue. */
-  count(queue: ParkedQueue): Promise<number>;
-}
+export type Backlog = ReturnType<typeof createBacklog>;
 
 export interface BacklogDependencies {
   readonly manager: JetStreamManager;
@@ -62,7 +46,7 @@ export interface BacklogDependencies {
 /** GIVEUP-3: so many deliveries that nobody decodes it. */
 const NEVER_DECODED = Number.POSITIVE_INFINITY;
 
-export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLimit, clock }: BacklogDependencies): Backlog {
+export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLimit, clock }: BacklogDependencies) {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -98,7 +82,11 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLim
     return { message: handled(message), source, storedAt: message.time.getTime(), delivery, dueAt, blockedBy };
   };
 
-  const after: Backlog["after"] = async (queue, sequence, handOut) => {
+  /**
+   * The next one that was stored after the sequence. What can't be read goes to dead letters.
+   * @param handOut counts the reading (BACKLOG-1); that of suspects when absent
+   */
+  const after = async (queue: ParkedQueue, sequence: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null> => {
     for (let from = sequence + 1; ; ) {
       const message = await nextMessage(manager, stream, names.parked(queue.app, queue.installationUuid), from);
       if (message === null) return null;
@@ -109,22 +97,25 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLim
   };
 
   return {
-    oldest: (queue) => after(queue, 0),
+    oldest: (queue: ParkedQueue) => after(queue, 0),
     after,
 
-    async at(sequence) {
+    async at(sequence: number): Promise<ParkedDelivery | null> {
       const message = await messageAt(manager, stream, sequence);
       return message === null ? null : decode(message);
     },
 
-    async queuesOf(app) {
+    /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
+    async queuesOf(app: string): Promise<Map<string | null, number>> {
       const found = await Promise.all(names.parkedFilters(app).map(async (filter) => [...(await countBySubject(manager, stream, filter))]));
       return new Map(found.flat().map(([subject, count]) => [names.parseParked(subject)?.installationUuid ?? null, count]));
     },
 
-    remove: ({ source }) => deleteMessage(source.sequence),
+    /** Takes a delivery that is done out of its queue. */
+    remove: ({ source }: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void> => deleteMessage(source.sequence),
 
-    async expire(queue, maxAgeMs) {
+    /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
+    async expire(queue: ParkedQueue, maxAgeMs: number): Promise<number> {
       for (let expired = 0, at = 0; ; ) {
         const parked = await after(queue, at);
         const ageMs = parked === null ? 0 : clock.now() - (parked.delivery.firstParkedAt ?? clock.now());
@@ -139,7 +130,8 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLim
       }
     },
 
-    async count(queue) {
+    /** Deliveries waiting in the queue. */
+    async count(queue: ParkedQueue): Promise<number> {
       const subject = names.parked(queue.app, queue.installationUuid);
       return (await countBySubject(manager, stream, subject)).get(subject) ?? 0;
     },

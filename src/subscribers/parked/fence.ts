@@ -10,17 +10,14 @@
 import { FENCE_HEADER } from "../../jetstream/durable-publish.ts";
 import type { ParkedDelivery } from "./backlog.ts";
 
-export interface Fence {
-  /** Grows with each owner. */
-  readonly token: number;
-  isLate(parked: Pick<ParkedDelivery, "source" | "message">): boolean;
-}
+export type Fence = ReturnType<typeof createFence>;
 
 /** @param lastSequence of the parked stream when the owner had taken over */
-export function createFence(token: number, lastSequence: number): Fence {
+export function createFence(token: number, lastSequence: number) {
   return {
+    /** Grows with each owner. */
     token,
-    isLate({ source, message }) {
+    isLate({ source, message }: Pick<ParkedDelivery, "source" | "message">): boolean {
       const tokenOf = message.header(FENCE_HEADER);
       return tokenOf !== undefined && Number(tokenOf) < token && source.sequence > lastSequence;
     },

@@ -14,13 +14,7 @@ import type { Backlog, ParkedDelivery } from "./backlog.ts";
 import type { Fence } from "./fence.ts";
 import type { PoisonLimit } from "./poison-limit.ts";
 
-export interface InstallationQueues {
-  /** These queues hold something; those that may flow are emptied. */
-  drain(queues: Iterable<ParkedQueue>): void;
-  /** Sequences that are being attempted. */
-  inFlight(): Iterable<number>;
-  held(): number;
-}
+export type InstallationQueues = ReturnType<typeof createInstallationQueues>;
 
 export interface InstallationQueuesDependencies extends StoreEndDependencies {
   readonly backlog: Pick<Backlog, "after" | "remove">;
@@ -40,7 +34,7 @@ export interface InstallationQueuesDependencies extends StoreEndDependencies {
 /** Queues that are read at the same time. */
 const MOST_QUEUES = 64;
 
-export function createInstallationQueues(dependencies: InstallationQueuesDependencies): InstallationQueues {
+export function createInstallationQueues(dependencies: InstallationQueuesDependencies) {
   const { backlog, attemptParked, poisonLimit, clock, logger, fenceNow, isFlowing, countOf } = dependencies;
   const known = new Map<string, ParkedQueue>();
   const reading = new Set<string>();
@@ -123,11 +117,13 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   };
 
   return {
-    drain(queues) {
+    /** These queues hold something; those that may flow are emptied. */
+    drain(queues: Iterable<ParkedQueue>): void {
       for (const queue of queues) if (isFlowing(queue)) known.set(`${queue.app} ${queue.installationUuid}`, queue);
       readAll();
     },
-    inFlight: () => inFlight,
+    /** Sequences that are being attempted. */
+    inFlight: (): ReadonlySet<number> => inFlight,
     held: () => inFlight.size,
   };
 }

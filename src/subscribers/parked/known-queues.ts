@@ -7,20 +7,7 @@ import type { ParkedQueue } from "../../delivery/ports.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import type { ParkedShare } from "./parked-share.ts";
 
-export interface KnownQueues {
-  has(queue: ParkedQueue): boolean;
-  /** Messages that it held at the last scan, and what this replica has parked there since. */
-  count(queue: ParkedQueue): number;
-  size(): number;
-  all(): Iterable<ParkedQueue>;
-  /** @param app null: all apps @param installationUuid this one's only */
-  of(app: string | null, installationUuid?: string): Iterable<ParkedQueue>;
-  /** A message was parked there. */
-  parked(queue: ParkedQueue): void;
-  forget(queue: ParkedQueue): void;
-  /** @returns the stream's consumers */
-  scan(): Promise<number>;
-}
+export type KnownQueues = ReturnType<typeof createKnownQueues>;
 
 export interface KnownQueuesDependencies {
   readonly manager: JetStreamManager;
@@ -30,7 +17,7 @@ export interface KnownQueuesDependencies {
   readonly hasConsumer: (app: string) => boolean;
 }
 
-export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQueuesDependencies): KnownQueues {
+export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQueuesDependencies) {
   const stream = names.streams.parked;
   /** By subject. */
   const queues = new Map<string, ParkedQueue>();
@@ -62,23 +49,28 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
   };
 
   return {
-    has: (queue) => queues.has(subjectOf(queue)),
-    count: (queue) => counts.get(subjectOf(queue)) ?? 0,
-    size: () => queues.size,
-    all: () => queues.values(),
-    of(app, installationUuid) {
+    /** Whether it holds deliveries as far as this replica knows. */
+    has: (queue: ParkedQueue): boolean => queues.has(subjectOf(queue)),
+    /** Messages that it held at the last scan, and what this replica has parked there since. */
+    count: (queue: ParkedQueue): number => counts.get(subjectOf(queue)) ?? 0,
+    size: (): number => queues.size,
+    all: (): Iterable<ParkedQueue> => queues.values(),
+    /** @param app null: all apps @param installationUuid this one's only */
+    of(app: string | null, installationUuid?: string): Iterable<ParkedQueue> {
       if (app === null) return queues.values();
       if (installationUuid === undefined) return [...queues.values()].filter((queue) => queue.app === app);
       const queue = queues.get(names.parked(app, installationUuid));
       return queue === undefined ? [] : [queue];
     },
-    parked(queue) {
+    /** A message was parked there. */
+    parked(queue: ParkedQueue): void {
       const subject = subjectOf(queue);
       queues.set(subject, queue);
       counts.set(subject, (counts.get(subject) ?? 0) + 1);
     },
-    forget: (queue) => void queues.delete(subjectOf(queue)),
-    async scan() {
+    forget: (queue: ParkedQueue) => void queues.delete(subjectOf(queue)),
+    /** @returns the stream's consumers */
+    async scan(): Promise<number> {
       const { state } = await manager.streams.info(stream);
       // A list of subjects is expensive, and not needed while the stream stays empty.
       if (state.last_seq !== lastSequence || state.messages > 0 || queues.size > 0) await list();

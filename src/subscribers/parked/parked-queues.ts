@@ -6,28 +6,13 @@ import type { ParkedQueue, RegistryView } from "../../delivery/ports.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import { every } from "../../model/periodic.ts";
-import { createKnownQueues, type KnownQueues, type KnownQueuesDependencies } from "./known-queues.ts";
+import { createKnownQueues, type KnownQueuesDependencies } from "./known-queues.ts";
 import { createQueueConsumers, type QueueConsumers, type QueueConsumersDependencies } from "./queue-consumers.ts";
 
 /** Why queues are looked at again. */
 export type WakeReason = "parked" | "status" | "app" | "circuit" | "throttle" | "order" | "scan";
 
-export interface ParkedQueues {
-  start(): Promise<void>;
-  /** Stops all consumers; attempts in flight continue. */
-  stop(): Promise<void>;
-  /** Whether the queue holds deliveries as far as this replica knows. */
-  busy: KnownQueues["has"];
-  count: KnownQueues["count"];
-  /** Something was parked there. */
-  parked(queue: ParkedQueue): void;
-  /** Queues may flow now, or not any more. @param app null: of all apps @param installationUuid of this one only */
-  wake(reason: WakeReason, app: string | null, installationUuid?: string): void;
-  held(): number;
-  /** Queues known to hold deliveries. */
-  busyQueues(): Iterable<ParkedQueue>;
-  queues(): number;
-}
+export type ParkedQueues = ReturnType<typeof createParkedQueues>;
 
 type ConsumerPorts = Omit<QueueConsumersDependencies, "isBusy" | "mayConsume" | "maxInFlightOf" | "hasStored" | "onEmpty" | "onRefilled">;
 
@@ -46,7 +31,7 @@ export interface ParkedQueuesOptions {
 
 const SCAN_MS = 3_000;
 
-export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions): ParkedQueues {
+export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions) {
   const { names, registry, isOwned, onWake, clock, logger } = dependencies;
   const ownQueue = (app: string): ParkedQueue => ({ app, installationUuid: null });
   const known = createKnownQueues({ ...dependencies, hasConsumer: (app) => consumers.has(app) });
@@ -60,13 +45,15 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     onRefilled: (app) => parked(ownQueue(app)),
   });
 
+  /** Something was parked there. */
   const parked = (queue: ParkedQueue): void => {
     known.parked(queue);
     if (queue.installationUuid === null) void consumers.refresh(queue.app);
     onWake("parked", queue.app, [queue]);
   };
 
-  const wake: ParkedQueues["wake"] = (reason, app, installationUuid) => {
+  /** Queues may flow now, or not any more. @param app null: of all apps @param installationUuid of this one only */
+  const wake = (reason: WakeReason, app: string | null, installationUuid?: string): void => {
     const apps = app === null ? new Set(consumers.apps()) : new Set([app]);
     if (app === null) for (const queue of known.all()) if (queue.installationUuid === null) apps.add(queue.app);
     for (const one of apps) void consumers.refresh(one);
@@ -86,7 +73,8 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
 
   return {
     start: scanning.start,
-    async stop() {
+    /** Stops all consumers; attempts in flight continue. */
+    async stop(): Promise<void> {
       scanning.stop();
       await consumers.stop();
     },
@@ -95,6 +83,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
     parked,
     wake,
     held: () => consumers.held(),
+    /** Queues known to hold deliveries. */
     busyQueues: known.all,
     queues: known.size,
   };

@@ -17,14 +17,7 @@ export interface StreamUse {
   readonly lastSequence: number;
 }
 
-export interface ParkedShare {
-  /** @param counts messages of each app */
-  update(use: StreamUse, counts: ReadonlyMap<string, number>): void;
-  /** @param sequence in the parked stream */
-  parked(delivery: Delivery, sequence: number): void;
-  /** Takes room for a delivery that is about to be parked. @returns gives the room back, once the store has ended; null: none is left */
-  take(delivery: Delivery): (() => void) | null;
-}
+export type ParkedShare = ReturnType<typeof createParkedShare>;
 
 interface AppUse {
   messages: number;
@@ -35,7 +28,7 @@ interface AppUse {
 /** How fast an app's size follows its newest messages. */
 const WEIGHT = 0.1;
 
-export function createParkedShare(percent: number): ParkedShare {
+export function createParkedShare(percent: number) {
   let stream: StreamUse = { maxBytes: 0, maxMessages: 0, bytes: 0, messages: 0, lastSequence: 0 };
   /** Parked by this replica since the look, sequence → app: a message is counted once, whichever is known first. */
   const since = new Map<number, string>();
@@ -53,7 +46,8 @@ export function createParkedShare(percent: number): ParkedShare {
   };
 
   return {
-    update(use, counts) {
+    /** @param counts messages of each app */
+    update(use: StreamUse, counts: ReadonlyMap<string, number>): void {
       stream = use;
       const before = apps;
       apps = new Map([...counts].map(([app, messages]) => [app, { messages, size: before.get(app)?.size ?? null }]));
@@ -62,7 +56,8 @@ export function createParkedShare(percent: number): ParkedShare {
         else apps.set(app, { messages: (apps.get(app)?.messages ?? 0) + 1, size: before.get(app)?.size ?? null });
       }
     },
-    parked(delivery, sequence) {
+    /** @param sequence in the parked stream */
+    parked(delivery: Delivery, sequence: number): void {
       const isCounted = sequence <= stream.lastSequence || since.has(sequence);
       if (!isCounted) since.set(sequence, delivery.app);
       const use = apps.get(delivery.app) ?? { messages: 0, size: null };
@@ -72,7 +67,8 @@ export function createParkedShare(percent: number): ParkedShare {
         size: use.size === null ? size : use.size * (1 - WEIGHT) + size * WEIGHT,
       });
     },
-    take(delivery) {
+    /** Takes room for a delivery that is about to be parked. @returns gives the room back, once the store has ended; null: none is left */
+    take(delivery: Delivery): (() => void) | null {
       if (isUsedUp(delivery)) return null;
       const { app } = delivery;
       underWay.set(app, (underWay.get(app) ?? 0) + 1);

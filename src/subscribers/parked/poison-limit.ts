@@ -25,23 +25,14 @@ export interface HandOutCounts {
 /** Stream → sequence of its last suspect (POISON-1). */
 export type Suspects = Readonly<Record<string, number>>;
 
-export interface PoisonLimit {
-  suspects(): Suspects;
-  suspect(upTo: Suspects): void;
-  /** Null: not a suspect. */
-  handOut(message: HandedOut): HandOut | null;
-  /** A probe, which is rare: counted whatever the message is. */
-  probe(message: HandedOut): HandOut;
-  /** Gives back what is handed out (POISON-2). */
-  stop(): void;
-}
+export type PoisonLimit = ReturnType<typeof createPoisonLimit>;
 
 /** With the first hand-out, which is not counted, as many as a consumer's message has. */
 const MOST_IN_VAIN = 10;
 /** POISON-3. */
 const ALONE_AFTER = 5;
 
-export function createPoisonLimit(counts: HandOutCounts): PoisonLimit {
+export function createPoisonLimit(counts: HandOutCounts) {
   let suspects: Suspects = {};
   const begun = new Set<HandedOut>();
   let stopped = false;
@@ -93,12 +84,15 @@ export function createPoisonLimit(counts: HandOutCounts): PoisonLimit {
 
   return {
     suspects: () => suspects,
-    suspect(upTo) {
+    suspect(upTo: Suspects): void {
       suspects = upTo;
     },
+    /** A probe, which is rare: counted whatever the message is. */
     probe: handOutOf,
-    handOut: (message) => (message.sequence <= (suspects[message.stream] ?? 0) ? handOutOf(message) : null),
-    stop() {
+    /** Null: not a suspect. */
+    handOut: (message: HandedOut): HandOut | null => (message.sequence <= (suspects[message.stream] ?? 0) ? handOutOf(message) : null),
+    /** Gives back what is handed out (POISON-2). */
+    stop(): void {
       stopped = true;
       for (const message of begun) counts.giveBack(message);
     },

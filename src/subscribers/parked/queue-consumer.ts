@@ -25,16 +25,7 @@ import { isRefusedForNow } from "../../model/app-error.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
 import { type AttemptParked, type ParkElsewhere, storeEnd, waitsUntil } from "./attempt-parked.ts";
 
-export interface QueueConsumer {
-  readonly maxInFlight: number;
-  /** Something that decides whether its messages may go has changed. */
-  wake(): void;
-  held(): number;
-  /** Milliseconds since the epoch of the last message. */
-  lastMessageAt(): number;
-  /** Stops pulling and gives back what is waiting; attempts in flight continue. */
-  close(): Promise<void>;
-}
+export type QueueConsumer = ReturnType<typeof createQueueConsumer>;
 
 export interface QueueConsumerDependencies extends PullConsumerDependencies {
   readonly attemptParked: AttemptParked;
@@ -61,7 +52,7 @@ const ASK_AGAIN_MS = 1_000;
 /** Doublings of the wait after a fault. */
 const LONGEST_BACKOFF = 6;
 
-export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions): QueueConsumer {
+export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions) {
   const { attemptParked, heldBytes, attemptsSoon, clock } = dependencies;
   const { queue, maxInFlight } = options;
   const share = `parked:${queue.app}`;
@@ -141,13 +132,16 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
 
   return {
     maxInFlight,
-    wake() {
+    /** Something that decides whether its messages may go has changed. */
+    wake(): void {
       wakeAll();
       loop.wake();
     },
     held: () => loop.held(),
+    /** Milliseconds since the epoch of the last message. */
     lastMessageAt: () => loop.lastMessageAt(),
-    async close() {
+    /** Stops pulling and gives back what is waiting; attempts in flight continue. */
+    async close(): Promise<void> {
       closed = true;
       wakeAll();
       await loop.stop();

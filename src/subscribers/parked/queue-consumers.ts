@@ -10,21 +10,7 @@ import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
-export interface QueueConsumers {
-  /**
-   * Opens the app's consumer if its queue holds something, or wakes it. One whose app may have more or fewer attempts in flight by now, or
-   * is ordered, is closed first.
-   */
-  refresh(app: string): Promise<void>;
-  has(app: string): boolean;
-  apps(): Iterable<string>;
-  size(): number;
-  held(): number;
-  /** Deletes consumers of empty queues whose replicas have died. */
-  removeAbandoned(): Promise<void>;
-  /** Stops all, and opens none any more; attempts in flight continue. */
-  stop(): Promise<void>;
-}
+export type QueueConsumers = ReturnType<typeof createQueueConsumers>;
 
 export interface QueueConsumersDependencies extends QueueConsumerDependencies {
   readonly names: Subjects;
@@ -43,7 +29,7 @@ export interface QueueConsumersDependencies extends QueueConsumerDependencies {
 const QUIET_MS = 250;
 const LOOK_AGAIN_MS = 3_000;
 
-export function createQueueConsumers(dependencies: QueueConsumersDependencies): QueueConsumers {
+export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
   const { manager, names, isBusy, mayConsume, maxInFlightOf, onEmpty, onRefilled, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const consumers = new Map<string, QueueConsumer>();
@@ -103,7 +89,11 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies): 
   };
 
   return {
-    async refresh(app) {
+    /**
+     * Opens the app's consumer if its queue holds something, or wakes it. One whose app may have more or fewer attempts in flight by now, or
+     * is ordered, is closed first.
+     */
+    async refresh(app: string): Promise<void> {
       // A closed consumer still counts what it holds.
       if (stopped) return;
       const consumer = consumers.get(app);
@@ -112,12 +102,14 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies): 
       if (isBusy(app)) await open(app);
       else if (consumer !== undefined) await onStream.removeUnused(names.parkedConsumer(app, null)).catch(() => {});
     },
-    has: (app) => consumers.has(app),
-    apps: () => consumers.keys(),
-    size: () => consumers.size,
-    held: () => [...consumers.values()].reduce((sum, consumer) => sum + consumer.held(), 0),
-    removeAbandoned: () => onStream.removeAbandoned((app) => consumers.has(app) || opening.has(app), isBusy),
-    async stop() {
+    has: (app: string): boolean => consumers.has(app),
+    apps: (): Iterable<string> => consumers.keys(),
+    size: (): number => consumers.size,
+    held: (): number => [...consumers.values()].reduce((sum, consumer) => sum + consumer.held(), 0),
+    /** Deletes consumers of empty queues whose replicas have died. */
+    removeAbandoned: (): Promise<void> => onStream.removeAbandoned((app) => consumers.has(app) || opening.has(app), isBusy),
+    /** Stops all, and opens none any more; attempts in flight continue. */
+    async stop(): Promise<void> {
       stopped = true;
       await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
     },

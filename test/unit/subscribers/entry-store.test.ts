@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
+import { AppError } from "../../../src/model/app-error.ts";
 import { createEntryStore } from "../../../src/subscribers/ordered/entry-store.ts";
 import { createOrderIndex, type OrderIndex } from "../../../src/subscribers/ordered/order-index.ts";
 import { createFence } from "../../../src/subscribers/parked/fence.ts";
@@ -11,13 +12,14 @@ let done: string[];
 let stored: string[];
 let applied: string[];
 let hasRoom: boolean;
-let isDown: boolean;
+let fault: Error | null;
+let tried: string[];
 let roomTaken: number;
 let storeWaiting: () => Promise<void>;
 
 beforeEach(() => {
   clock = createManualClock();
-  [done, stored, applied, hasRoom, isDown, roomTaken] = [[], [], [], true, false, 0];
+  [done, stored, applied, hasRoom, fault, tried, roomTaken] = [[], [], [], true, null, [], 0];
   index = createOrderIndex({ remove: async () => {}, monotonicNow: clock.now, onMerged: () => {} }, "app");
   ({ storeWaiting } = createEntryStore({
     app: "acme",
@@ -31,7 +33,8 @@ beforeEach(() => {
     },
     streams: {
       async park(delivery) {
-        if (isDown) throw new Error("down");
+        tried.push(delivery.id);
+        if (fault !== null) throw fault;
         stored.push(delivery.id);
         return { sequence: stored.length, isDuplicate: false } as never;
       },
@@ -73,14 +76,28 @@ test("a delivery that waits for its turn is stored after two seconds, which ends
 });
 
 test("what can't be stored waits for the next time", async () => {
-  isDown = true;
+  fault = new Error("down");
   accept("a", 1);
   await clock.advance(4_000);
   await expect(storeWaiting()).rejects.toThrow("down");
   expect([done, roomTaken]).toEqual([[], 0]);
-  isDown = false;
+  fault = null;
   await storeWaiting();
   expect([stored, done]).toEqual([["a"], ["a"]]);
+});
+
+test("while the stream refuses, the youngest tries for all: what is being stored can't be attempted", async () => {
+  fault = new AppError("STREAM_REFUSED", "the store is full", { retryable: true });
+  for (let n = 1; n <= 70; n++) accept(`d${n}`, n);
+  await clock.advance(4_000);
+  await expect(storeWaiting()).rejects.toBe(fault);
+  expect(tried).toHaveLength(64);
+  await expect(storeWaiting()).rejects.toBe(fault);
+  expect(tried.slice(64)).toEqual(["d70"]);
+  fault = null;
+  await storeWaiting();
+  await storeWaiting();
+  expect(stored).toHaveLength(70);
 });
 
 test("without room for the app it goes to dead letters, and the order continues", async () => {
