@@ -38,7 +38,7 @@ const project = (name: string) => ({
 export default defineConfig({
   test: {
     environment: "node",
-    setupFiles: ["test/support/costs/count-cpu.ts", "test/support/same-environment.ts"],
+    setupFiles: ["test/support/costs/count-cpu.ts", "test/support/same-environment.ts", "test/support/same-cases.ts"],
     reporters: ["./test/support/costs/cost-reporter.ts", "default"],
     globalSetup: ["test/support/global-setup.ts"],
     // Files of one project share their worker's modules: loading them again takes half of the processor time of the short files.
