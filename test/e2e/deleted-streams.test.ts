@@ -79,10 +79,10 @@ async function expectEverythingWorks(): Promise<void> {
   expect(await posthorn.api("POST", `${path}/disable`)).toMatchObject({ status: 200, body: { status: "disabled" } });
   await everywhere(replicas, 'posthorn_integrations{status="disabled"} 1');
   const parked = await publish("paused");
-  await eventually(async () => (await posthorn.api("GET", `${path}/health`)).body.parked.deliveries > 0, 60_000);
+  await eventually(async () => (await posthorn.api("GET", `${path}/health`)).body.parked.deliveries > 0);
   expect(await posthorn.api("POST", `${path}/enable`)).toMatchObject({ status: 200, body: { status: "active" } });
   for (const id of [...ids, parked])
-    await eventually(() => arrived(id) >= (id.startsWith("retried") ? 2 : 1) || Promise.reject(new Error(id)), 60_000);
+    await eventually(() => arrived(id) >= (id.startsWith("retried") ? 2 : 1) || Promise.reject(new Error(id)));
   const types = (await statusEvents(bus)).slice(statusBefore).map(({ type }) => type);
   expect(types).toEqual(expect.arrayContaining(["integration.disabled", "integration.enabled"]));
   // The watch brings changes to every replica.
@@ -97,14 +97,11 @@ async function expectEverythingWorks(): Promise<void> {
     await bus.publish("issue.created", { id, organization_id, app: "plain", data: { id } });
     await new Promise((resolve) => setTimeout(resolve, 100));
     return moved.some((other) => arrived(other) > 0);
-  }, 60_000);
+  });
   await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: "plain", organization_id: "42" });
   // What comes next is for nobody at a replica that has not heard of it.
   for (const replica of replicas)
-    await eventually(
-      async () => (await replica.api("GET", "/v1/installations?app=plain&organization_id=42")).body.items.length === 1,
-      60_000,
-    );
+    await eventually(async () => (await replica.api("GET", "/v1/installations?app=plain&organization_id=42")).body.items.length === 1);
 }
 
 describe.each([
@@ -120,7 +117,7 @@ describe.each([
     await manager.streams.delete(streamOf(name));
     await eventually(async () => (await readiness()).checks[check]?.detail.includes(`stream ${streamOf(name)} is missing`));
     expect(await metric(`posthorn_dependency_up{dependency="${dependency}"} 0`)).toBe(true);
-    await eventually(isReady, 60_000);
+    await eventually(isReady);
     expect(await metric(`posthorn_dependency_up{dependency="${dependency}"} 1`)).toBe(true);
     expect((await manager.streams.info(streamOf(name))).config.retention).toBe(
       name === "RETRIES" || name === "PARKED" ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
@@ -161,7 +158,7 @@ test("an events consumer that was deleted, or that somebody has replaced, is nam
   await manager.consumers.add(streamOf("EVENTS"), { durable_name: "posthorn-events", ack_policy: "none" as never });
   await eventually(async () => (await readiness()).checks["events"]?.detail.includes('ack_policy: found "none", wanted "explicit"'));
   await manager.consumers.delete(streamOf("EVENTS"), "posthorn-events");
-  await eventually(isReady, 60_000);
+  await eventually(isReady);
   await expectEverythingWorks();
 });
 
@@ -176,5 +173,5 @@ test("a stream that is full, or that has other settings than Posthorn needs, is 
   await manager.streams.update(streamOf("DEAD_LETTERS"), { ...config, subjects: [`${bus.prefix}.dead-letters.other`] });
   await eventually(async () => (await readiness()).checks["streams"]?.detail.includes("wanted one that covers"));
   await manager.streams.update(streamOf("DEAD_LETTERS"), config);
-  await eventually(isReady, 60_000);
+  await eventually(isReady);
 });

@@ -249,7 +249,7 @@ describe("with the accounts of deploy/nats", () => {
     ["posthorn", "other-platform.events.issue.created"],
   ])("%s may not publish %s", async (user, subject) => {
     const connection = await natsAs(user);
-    await expect(connection.request(subject, "", { timeout: 2_000 })).rejects.toMatchObject({ code: "PERMISSIONS_VIOLATION" });
+    await expect(connection.request(subject, "", { timeout: 30_000 })).rejects.toMatchObject({ code: "PERMISSIONS_VIOLATION" });
   });
 
   test.each<[user: string, subject: string]>([

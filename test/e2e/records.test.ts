@@ -53,7 +53,7 @@ const holds = (expectations: () => unknown): Promise<true> =>
   eventually(async () => {
     await expectations();
     return true as const;
-  }, 20_000);
+  });
 const run = (...words: string[]) => runCli(words, { environment: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "admin-token-12345" } });
 
 describe("an app", () => {

@@ -47,8 +47,8 @@ async function expectNothingLeft(before: readonly string[]): Promise<void> {
     });
   };
   const timers = (): string[] => leftovers().filter((resource) => !/Wrap$/.test(resource));
-  await eventually(() => timers().length === 0 || Promise.reject(new Error(`left: ${timers().join()}`)), 1_000);
-  await eventually(() => leftovers().length === 0 || Promise.reject(new Error(`left: ${leftovers().join()}`)), 10_000);
+  await eventually(() => timers().length === 0 || Promise.reject(new Error(`left: ${timers().join()}`)), 5_000);
+  await eventually(() => leftovers().length === 0 || Promise.reject(new Error(`left: ${leftovers().join()}`)));
 }
 
 test.each(["that is up", "that is down"])("a process ends by itself once its app has stopped, with a Redis %s", async (what) => {

@@ -52,7 +52,7 @@ function idlePages(browser: Browser, timezone: string): Page[] {
 
 async function newPage(browser: Browser, timezone: string): Promise<Page> {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: timezone });
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(60_000);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   return context.newPage();
 }

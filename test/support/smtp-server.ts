@@ -13,8 +13,8 @@ export interface ReceivedMail {
 export interface TestSmtpServer {
   readonly url: string;
   readonly mails: ReceivedMail[];
-  /** How the next mails are answered: null takes them; they are taken and `lost` breaks the connection, `never` answers. */
-  answer(code: number | "lost" | "never" | null): void;
+  /** How the next mails are answered: null takes them; they are taken and `lost` breaks the connection, `never` answers. @param times those after them are taken */
+  answer(code: number | "lost" | "never" | null, times?: number): void;
   /** The mailbox's mails are refused for now. */
   fill(address: string): void;
   /** How many mails were offered. */
@@ -24,7 +24,7 @@ export interface TestSmtpServer {
 
 export async function startSmtpServer(port = 0): Promise<TestSmtpServer> {
   const mails: ReceivedMail[] = [];
-  let code: number | "lost" | "never" | null = null;
+  let next: { code: number | "lost" | "never" | null; times: number } = { code: null, times: 0 };
   let offered = 0;
   const full = new Set<string>();
   const server = new SMTPServer({
@@ -40,6 +40,7 @@ export async function startSmtpServer(port = 0): Promise<TestSmtpServer> {
       stream.on("data", (chunk: Buffer) => chunks.push(chunk));
       stream.on("end", () => {
         offered++;
+        const code = next.times-- > 0 ? next.code : null;
         if (typeof code === "number") return done(Object.assign(new Error("refused by the test"), { responseCode: code }));
         const { mailFrom, rcptTo } = session.envelope;
         mails.push({
@@ -58,8 +59,8 @@ export async function startSmtpServer(port = 0): Promise<TestSmtpServer> {
   return {
     url: `smtp://127.0.0.1:${listening}`,
     mails,
-    answer(next) {
-      code = next;
+    answer(code, times = Number.POSITIVE_INFINITY) {
+      next = { code, times };
     },
     fill: (address) => void full.add(address),
     offered: () => offered,
