@@ -86,8 +86,8 @@ function readWords(
   } catch (error) {
     const unknown = /Unknown option '(-[^']+)'/.exec(messageOf(error))?.[1];
     if (unknown === undefined) throw new UsageError(firstSentence(messageOf(error)));
-    const names = Object.keys(options).map((name) => `--${name}`);
-    throw new UsageError(`no such option ${unknown}${didYouMean(unknown, names)}`);
+    const near = nearest(unknown.replace(/^-+/, ""), Object.keys(options));
+    throw new UsageError(`no such option ${unknown}${near === undefined ? "" : `, did you mean --${near}?`}`);
   }
 }
 

@@ -9,6 +9,12 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
+/** The names that are known, for the problem of one that is not. */
+export function wantedOneOf(word: string, known: readonly string[]): string {
+  const near = nearest(word, known);
+  return `wanted ${known.join(", ")}${near === undefined ? "" : ` (did you mean ${near}?)`}`;
+}
+
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {

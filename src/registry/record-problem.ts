@@ -1,6 +1,7 @@
 /** A schema's issue in the words of the API: the member, the value found and the value wanted, but never a secret. */
 import type { z } from "zod";
 import { kindOfValue } from "../model/json-object.ts";
+import { wantedOneOf } from "../model/nearest.ts";
 
 export interface RecordProblem {
   /** Members from the top, joined by dots. */
@@ -24,10 +25,12 @@ const TYPES: Readonly<Record<string, string>> = {
   record: "an object",
 };
 
-export function recordProblem(issue: Issue): RecordProblem {
+/** @param known the members of the whole value */
+export function recordProblem(issue: Issue, known: readonly string[]): RecordProblem {
   const path = issue.path.map(String).join(".");
   if (issue.code === "unrecognized_keys") {
-    return { path, message: `unknown ${issue.keys.length === 1 ? "member" : "members"} ${issue.keys.map(quoted).join(", ")}` };
+    const message = `unknown ${issue.keys.length === 1 ? "member" : "members"} ${issue.keys.map(quoted).join(", ")}`;
+    return { path, message: path === "" && known.length > 0 ? `${message}, ${wantedOneOf(issue.keys[0] ?? "", known)}` : message };
   }
   // A member's name is shown; its value may be a credential.
   if (issue.code === "invalid_key") return { path, message: `found the name ${quoted(String(issue.path.at(-1)))}, ${wanted(issue)}` };

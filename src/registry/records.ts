@@ -267,7 +267,11 @@ export type RefusesUrl = (url: string) => Promise<string | null>;
 export function parseRecord<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  throw new RecordInvalid(what, result.error.issues.map(recordProblem));
+  const known = schema instanceof z.ZodObject ? Object.keys(schema.shape as object) : [];
+  throw new RecordInvalid(
+    what,
+    result.error.issues.map((issue) => recordProblem(issue, known)),
+  );
 }
 
 export class RecordInvalid extends AppError {

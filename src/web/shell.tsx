@@ -143,6 +143,13 @@ function View({ place, view, name, session }: ViewProps) {
   if (view === "organizations" && name !== "") return <OrganizationPage key={name} id={name} app={null} />;
   if (view === "system" && organization === null) return <SystemPage />;
   if (view === "timeline") return <TimelinePage place={place} />;
+  return <NotFound />;
+}
+
+function NotFound() {
+  useLayoutEffect(() => {
+    document.title = "Page not found · Posthorn";
+  }, []);
   return (
     <Empty title="Page not found.">
       <a href="#/">Show the apps</a>

@@ -260,6 +260,12 @@ describeInBrowser("why a webhook did not arrive", () => {
     await page.getByRole("region", { name: "Delivery to tracker" }).waitFor();
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
     expect(await findings(page)).toEqual([]);
+    await page.goto(`${platform.posthorn.url}/#/organizations/${"x".repeat(200)}`);
+    await page.getByRole("heading", { name: "Organization xxx" }).waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await page.goto(`${platform.posthorn.url}/#/nowhere`);
+    await page.getByText("Page not found.").waitFor();
+    expect(await page.title()).toBe("Page not found · Posthorn");
     await close();
   });
 });

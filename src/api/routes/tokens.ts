@@ -36,7 +36,7 @@ export function tokenRoutes({ scopedTokens, publicUrl }: TokenRoutesDependencies
       url: "/v1/organizations/:organization_id/tokens",
       access: "admin",
       summary: "Creates a short-lived token for the installations of one organization.",
-      params: z.object({ organization_id: z.string().min(1).max(256).meta({ description: "The organization's id.", example: "42" }) }),
+      params: z.object({ organization_id: z.string().min(1).meta({ description: "The organization's id.", example: "42" }) }),
       body: tokenBody.default({ scope: "act" }),
       answers: { 201: answer("the token, shown only here", organizationToken) },
       example: { scope: "read", ttl_s: 3600 },

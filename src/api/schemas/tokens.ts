@@ -1,7 +1,7 @@
 /** Tokens of apps and organizations, and links that sign in with one. */
 import { z } from "zod";
 import { TOKEN_SCOPES } from "../../model/token-scope.ts";
-import { slugParameter } from "../../registry/records.ts";
+import { identifier, slugParameter } from "../../registry/records.ts";
 import { time } from "./common.ts";
 
 export const tokenScope = z.enum(TOKEN_SCOPES).meta({
@@ -34,11 +34,7 @@ const lifetime = z
 export const portalLinkBody = z
   .strictObject({
     app: slugParameter.nullish().meta({ description: "The app; either app or organization_id is given." }),
-    organization_id: z
-      .union([z.string().min(1).max(256), z.int()])
-      .transform(String)
-      .nullish()
-      .meta({ description: "The organization whose installations the link shows." }),
+    organization_id: identifier.nullish().meta({ description: "The organization whose installations the link shows." }),
     scope: tokenScope.default("read"),
     expires_in: lifetime.nullish().meta({
       description: "Seconds, or a duration such as 8h; an hour when absent, at most POSTHORN_APP_TOKEN_MAX_TTL.",

@@ -103,7 +103,7 @@ function DeadLetterRow({ deadLetter, showsApp, isSelectable, isSelected, onToggl
         <ReasonPill reason={deadLetter.reason} />
       </td>
       <td class="right medium numeric">{deadLetter.attempts_made ?? 0}</td>
-      <td class="wide">{deadLetter.event?.organization_id}</td>
+      <td class="wide wrap">{deadLetter.event?.organization_id}</td>
     </tr>
   );
 }

@@ -81,7 +81,7 @@ function EventTable({ events }: { events: readonly ListedEvent[] }) {
               {event.app !== null && <span class="aside">only for {event.app}</span>}
               {event.problem !== null && <span class="aside bad">{sentence(event.problem)}</span>}
             </th>
-            <td>{event.organization_id}</td>
+            <td class="wrap">{event.organization_id}</td>
             <td class="medium mono faint ellipsis cell-id" title={event.id}>
               {event.id}
             </td>

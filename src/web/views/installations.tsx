@@ -130,7 +130,7 @@ function Row({ installation, isNamed, ask, edit }: RowProps) {
   const { uuid, organization_id, project_ids, status, webhook_url, parked, broken } = installation;
   return (
     <tr class={isNamed ? "named" : ""}>
-      <th scope="row">
+      <th scope="row" class="wrap">
         {can.seeAll ? <a href={hrefOf(["organizations", organization_id])}>{organization_id}</a> : organization_id}
         {project_ids.length > 0 && <span class="sub">projects {project_ids.join(", ")}</span>}
       </th>

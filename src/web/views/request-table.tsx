@@ -34,7 +34,7 @@ export function RequestTable({ rows, isStale }: { rows: readonly WebhookRequest[
             </td>
             <td class="right medium numeric">{one.attempt}</td>
             <td class="right medium numeric nowrap">{duration(one.duration_ms)}</td>
-            <td class="wide">{one.organization_id ?? <span class="faint">internal</span>}</td>
+            <td class="wide wrap">{one.organization_id ?? <span class="faint">internal</span>}</td>
             <td class="wide mono faint">{one.delivery_id.slice(0, 12)}</td>
           </tr>
         ))}

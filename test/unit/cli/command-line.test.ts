@@ -17,6 +17,7 @@ describe("a command line", () => {
     ["pubish issue.created", /no such command "pubish", did you mean publish\?/],
     ["apps ad x", /apps: no such command "ad", did you mean add\?; it has list, get, add/],
     ["nothing-like-it-at-all", /no such command "nothing-like-it-at-all"; see posthorn help/],
+    ["apps --nope", /no such option --nope\n/],
     ["requests acme --erors", /no such option --erors, did you mean --errors\?/],
     ["requests", /requests: <app> is missing/],
     ["apps get one two", /apps get: unexpected argument "two"/],

@@ -29,7 +29,7 @@ describe("an app", () => {
 
   test.each<[string, object, RegExp]>([
     ["no URL", {}, /^webhook_url: /],
-    ["an unknown member", { ...app, webhook: "x" }, /^: unknown member "webhook"/],
+    ["an unknown member", { ...app, webhook: "x" }, /^: unknown member "webhook", wanted slug, name, webhook_url, /],
     ["an unknown status", { ...app, status: "live" }, /^status: .*internal/],
     ["a pattern with a capital", { ...app, events: ["Issue"] }, /^events\.0: found "Issue", wanted \*, <resource>/],
     ["a pattern with three parts", { ...app, events: ["*", "a.b.c"] }, /^events\.1: found "a\.b\.c", wanted/],
