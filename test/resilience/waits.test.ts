@@ -364,7 +364,7 @@ test.each([
 ])(
   "what waits flows out of a full store, and room comes from that (ordered: %s, circuit after %s, %i retries)",
   async (ordered, minAttempts, retries) => {
-    const own = await startNatsServer({ maxFileStore: "12MB" });
+    const own = await startNatsServer({ maxFileStore: "6MB" });
     stopping.push(own.stop);
     const { bus, receiver, manager, streamOf, start } = await aPlatform(own);
     const posthorn = await start({
@@ -392,7 +392,7 @@ test.each([
 test.each(["6", "100000"])(
   "deliveries whose events alone fill the store are attempted until they succeed (circuit after %s)",
   async (minAttempts) => {
-    const own = await startNatsServer({ maxFileStore: "12MB" });
+    const own = await startNatsServer({ maxFileStore: "6MB" });
     stopping.push(own.stop);
     const { bus, receiver, start } = await aPlatform(own);
     const posthorn = await start({

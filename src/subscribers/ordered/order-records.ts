@@ -18,16 +18,7 @@ export interface OrderRecord {
   readonly state: "taking" | "ending";
 }
 
-export interface OrderRecords {
-  /** The record was pushed. */
-  observe(key: string, record: OrderRecord | null): void;
-  get(app: string): OrderRecord | undefined;
-  apps(): Iterable<string>;
-  /** Whether replicas leave the app's deliveries of the event to the owner. */
-  areLeft(app: string, eventSequence: number): boolean;
-  put(app: string, record: OrderRecord): Promise<void>;
-  remove(app: string): Promise<void>;
-}
+export type OrderRecords = ReturnType<typeof createOrderRecords>;
 
 const ORDER_PREFIX = "order.";
 
@@ -47,25 +38,27 @@ export interface OrderRecordStore {
 }
 
 /** @param onChange called with the app of each record that was pushed */
-export function createOrderRecords(store: OrderRecordStore, onChange: (app: string) => void): OrderRecords {
+export function createOrderRecords(store: OrderRecordStore, onChange: (app: string) => void) {
   const records = new Map<string, OrderRecord>();
   return {
-    observe(key, record) {
+    /** The record was pushed. */
+    observe(key: string, record: OrderRecord | null): void {
       const app = key.slice(ORDER_PREFIX.length);
       if (record === null) records.delete(app);
       else records.set(app, record);
       onChange(app);
     },
-    get: (app) => records.get(app),
-    apps: () => records.keys(),
-    areLeft(app, eventSequence) {
+    get: (app: string): OrderRecord | undefined => records.get(app),
+    apps: (): Iterable<string> => records.keys(),
+    /** Whether replicas leave the app's deliveries of the event to the owner. */
+    areLeft(app: string, eventSequence: number): boolean {
       const record = records.get(app);
       return record?.state === "taking" && eventSequence >= record.from;
     },
-    async put(app, record) {
+    async put(app: string, record: OrderRecord): Promise<void> {
       await store.putRecord(ORDER_PREFIX + app, JSON.stringify(record));
     },
-    async remove(app) {
+    async remove(app: string): Promise<void> {
       await store.deleteRecord(ORDER_PREFIX + app);
     },
   };

@@ -14,7 +14,7 @@ export type WakeReason = "parked" | "status" | "app" | "circuit" | "throttle" | 
 
 export type ParkedQueues = ReturnType<typeof createParkedQueues>;
 
-type ConsumerPorts = Omit<QueueConsumersDependencies, "isBusy" | "mayConsume" | "maxInFlightOf" | "hasStored" | "onEmpty" | "onRefilled">;
+type ConsumerPorts = Omit<QueueConsumersDependencies, "queues" | "mayConsume" | "maxInFlightOf">;
 
 export interface ParkedQueuesDependencies extends ConsumerPorts, Omit<KnownQueuesDependencies, "hasConsumer"> {
   readonly registry: RegistryView;
@@ -33,16 +33,12 @@ const SCAN_MS = 3_000;
 
 export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions) {
   const { names, registry, isOwned, onWake, clock, logger } = dependencies;
-  const ownQueue = (app: string): ParkedQueue => ({ app, installationUuid: null });
   const known = createKnownQueues({ ...dependencies, hasConsumer: (app) => consumers.has(app) });
   const consumers: QueueConsumers = createQueueConsumers({
     ...dependencies,
-    isBusy: (app) => known.has(ownQueue(app)),
+    queues: known,
     mayConsume: (app) => !isOwned(app) && !isOrdered(registry.app(app)),
     maxInFlightOf: (app) => Math.max(1, Math.floor((registry.app(app)?.maxInFlight ?? options.appMaxInFlight) / 2)),
-    hasStored: (app) => known.count(ownQueue(app)) > 0,
-    onEmpty: (app) => known.forget(ownQueue(app)),
-    onRefilled: (app) => parked(ownQueue(app)),
   });
 
   /** Something was parked there. */

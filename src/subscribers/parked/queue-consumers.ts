@@ -3,34 +3,33 @@
  * queue, and deleted when the queue is empty.
  */
 import type { ConsumerInfo } from "nats";
+import type { ParkedQueue } from "../../delivery/ports.ts";
 import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
 import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
+import type { KnownQueues } from "./known-queues.ts";
 import { createQueueConsumer, type QueueConsumer, type QueueConsumerDependencies } from "./queue-consumer.ts";
 
 export type QueueConsumers = ReturnType<typeof createQueueConsumers>;
 
 export interface QueueConsumersDependencies extends QueueConsumerDependencies {
   readonly names: Subjects;
-  readonly isBusy: (app: string) => boolean;
+  readonly queues: Pick<KnownQueues, "has" | "count" | "forget" | "parked">;
   /** Whether the app's own queue has a consumer at all. */
   readonly mayConsume: (app: string) => boolean;
   readonly maxInFlightOf: (app: string) => number;
-  /** Whether its queue held something at the last look. */
-  readonly hasStored: (app: string) => boolean;
-  readonly onEmpty: (app: string) => void;
-  /** Something was parked while the consumer was being deleted. */
-  readonly onRefilled: (app: string) => void;
 }
+
+const ownQueue = (app: string): ParkedQueue => ({ app, installationUuid: null });
 
 /** A consumer that handed out nothing for so long is asked whether its queue is empty. */
 const QUIET_MS = 250;
 const LOOK_AGAIN_MS = 3_000;
 
 export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
-  const { manager, names, isBusy, mayConsume, maxInFlightOf, onEmpty, onRefilled, clock, logger } = dependencies;
+  const { manager, names, queues, mayConsume, maxInFlightOf, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
@@ -53,8 +52,7 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
       const onIdle = (): void => {
         if (consumers.get(app)?.held() === 0) void closeWhenEmpty(app);
       };
-      const queue = { app, installationUuid: null };
-      consumers.set(app, createQueueConsumer(dependencies, { queue, settings, maxInFlight, recover, onIdle }));
+      consumers.set(app, createQueueConsumer(dependencies, { queue: ownQueue(app), settings, maxInFlight, recover, onIdle }));
       clock.after(QUIET_MS * 2, () => void closeWhenEmpty(app));
     } catch (error) {
       logger.warn({ queue: names.parked(app, null), error: messageOf(error) }, "a parked queue can't be consumed yet");
@@ -68,18 +66,34 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
     await consumer.close();
   };
 
+  /**
+   * Opens the app's consumer if its queue holds something, or wakes it. One whose app may have more or fewer attempts in flight by now, or
+   * is ordered, is closed first.
+   */
+  const refresh = async (app: string): Promise<void> => {
+    // A closed consumer still counts what it holds.
+    if (stopped) return;
+    const consumer = consumers.get(app);
+    if (consumer !== undefined && mayConsume(app) && consumer.maxInFlight === maxInFlightOf(app)) return consumer.wake();
+    if (consumer !== undefined) await close(app, consumer);
+    if (queues.has(ownQueue(app))) await open(app);
+    else if (consumer !== undefined) await onStream.removeUnused(names.parkedConsumer(app, null)).catch(() => {});
+  };
+
   const closeWhenEmpty = async (app: string): Promise<void> => {
     const consumer = consumers.get(app);
     if (stopped || consumer === undefined || checking.has(app) || consumer.held() > 0) return;
     checking.add(app);
     try {
       if (clock.now() - consumer.lastMessageAt() < QUIET_MS) return void clock.after(QUIET_MS, () => void closeWhenEmpty(app));
-      const isHeldBack = dependencies.attemptsSoon(app) === 0 && dependencies.hasStored(app);
+      const isHeldBack = dependencies.attemptsSoon(app) === 0 && queues.count(ownQueue(app)) > 0;
       if (isHeldBack || !(await onStream.isEmpty(app))) return void clock.after(LOOK_AGAIN_MS, () => void closeWhenEmpty(app));
-      onEmpty(app);
+      queues.forget(ownQueue(app));
       await close(app, consumer);
       await onStream.removeUnused(names.parkedConsumer(app, null));
-      if (await onStream.holdsSomething(app)) onRefilled(app);
+      if (!(await onStream.holdsSomething(app))) return;
+      queues.parked(ownQueue(app));
+      await refresh(app);
     } catch (error) {
       logger.warn({ app, error: messageOf(error) }, "a parked queue can't be looked at");
       clock.after(LOOK_AGAIN_MS, () => void closeWhenEmpty(app));
@@ -89,25 +103,17 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
   };
 
   return {
-    /**
-     * Opens the app's consumer if its queue holds something, or wakes it. One whose app may have more or fewer attempts in flight by now, or
-     * is ordered, is closed first.
-     */
-    async refresh(app: string): Promise<void> {
-      // A closed consumer still counts what it holds.
-      if (stopped) return;
-      const consumer = consumers.get(app);
-      if (consumer !== undefined && mayConsume(app) && consumer.maxInFlight === maxInFlightOf(app)) return consumer.wake();
-      if (consumer !== undefined) await close(app, consumer);
-      if (isBusy(app)) await open(app);
-      else if (consumer !== undefined) await onStream.removeUnused(names.parkedConsumer(app, null)).catch(() => {});
-    },
+    refresh,
     has: (app: string): boolean => consumers.has(app),
     apps: (): Iterable<string> => consumers.keys(),
     size: (): number => consumers.size,
     held: (): number => [...consumers.values()].reduce((sum, consumer) => sum + consumer.held(), 0),
     /** Deletes consumers of empty queues whose replicas have died. */
-    removeAbandoned: (): Promise<void> => onStream.removeAbandoned((app) => consumers.has(app) || opening.has(app), isBusy),
+    removeAbandoned: (): Promise<void> =>
+      onStream.removeAbandoned(
+        (app) => consumers.has(app) || opening.has(app),
+        (app) => queues.has(ownQueue(app)),
+      ),
     /** Stops all, and opens none any more; attempts in flight continue. */
     async stop(): Promise<void> {
       stopped = true;

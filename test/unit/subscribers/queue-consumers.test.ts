@@ -51,18 +51,20 @@ beforeEach(() => {
       attempted.push(delivery.event.id);
       return attempt(delivery.event.id);
     },
-    isBusy: () => isBusy,
+    queues: {
+      has: () => isBusy,
+      count: () => jetStream.unacknowledged().length,
+      forget: () => {
+        isBusy = false;
+      },
+      parked: () => {
+        isBusy = true;
+      },
+    },
     mayConsume: () => true,
     maxInFlightOf: () => maxInFlight,
     attemptsSoon: () => attemptsSoon,
-    hasStored: () => jetStream.unacknowledged().length > 0,
     heldBytes,
-    onEmpty: () => {
-      isBusy = false;
-    },
-    onRefilled: () => {
-      isBusy = true;
-    },
   });
 });
 
