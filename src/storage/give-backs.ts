@@ -1,25 +1,57 @@
-/** Counts how often a message was given back, so that the other redeliveries count as crashes (jetstream/message.ts). */
+/**
+ * Counts how often a message was given back, so that the other redeliveries count as crashes (jetstream/message.ts).
+ *
+ * BACK-1  A note that Redis did not take is added when it does. Until then the count of every message is unknown: other replicas have lost notes, too.
+ */
+import type { Clock } from "../model/clock.ts";
 import { keys } from "./keys.ts";
 import type { RedisClient } from "./redis.ts";
 
 /** Longer than anybody gives back the same message. */
 const TTL_S = 7 * 86_400;
+const ADD_AGAIN_MS = 1_000;
 
 const FIELD = "given_back";
-const SCRIPT = `redis.call('HINCRBY', KEYS[1], '${FIELD}', 1) redis.call('EXPIRE', KEYS[1], ARGV[1])`;
+const SCRIPT = `redis.call('HINCRBY', KEYS[1], '${FIELD}', ARGV[1]) redis.call('EXPIRE', KEYS[1], ARGV[2])`;
 
 interface Message {
   readonly stream: string;
   readonly sequence: number;
 }
 
-export function createGiveBacks(redis: RedisClient) {
+export function createGiveBacks(redis: RedisClient, clock: Clock) {
+  /** By key. */
+  const unsaved = new Map<string, number>();
+  let isWaiting = false;
+
+  const add = async (key: string, count: number): Promise<void> => {
+    try {
+      await redis.eval(SCRIPT, 1, key, count, TTL_S);
+    } catch {
+      unsaved.set(key, (unsaved.get(key) ?? 0) + count);
+    }
+  };
+
+  const addLater = (): void => {
+    if (isWaiting || unsaved.size === 0) return;
+    isWaiting = true;
+    clock.after(ADD_AGAIN_MS, async () => {
+      for (const [key, count] of [...unsaved]) {
+        unsaved.delete(key);
+        await add(key, count);
+        if (unsaved.has(key)) break;
+      }
+      isWaiting = false;
+      addLater();
+    });
+  };
+
   return {
     note({ stream, sequence }: Message): void {
-      // One that is not noted counts as a crash, of which it takes many.
-      redis.eval(SCRIPT, 1, keys.giveBacks(stream, sequence), TTL_S).catch(() => {});
+      void add(keys.giveBacks(stream, sequence), 1).then(addLater);
     },
     async count({ stream, sequence }: Message): Promise<number | null> {
+      if (isWaiting) return null;
       try {
         return Number((await redis.hmget(keys.giveBacks(stream, sequence), FIELD))[0] ?? 0);
       } catch {
