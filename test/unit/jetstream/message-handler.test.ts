@@ -24,6 +24,7 @@ interface Case {
 function handlerOf({ text = "{}", deliveries = 1, givenBack = 0, deadLetter, handle = async () => ACK }: Case) {
   const ends: string[] = [];
   const deadLetters: string[] = [];
+  const logged: unknown[] = [];
   const message = {
     ...{ subject: "t.retries.0.acme", stream: "T_RETRIES", sequence: 7, deliveries, data: Buffer.from(text) },
     ack: () => void ends.push("ack"),
@@ -40,11 +41,11 @@ function handlerOf({ text = "{}", deliveries = 1, givenBack = 0, deadLetter, han
           deadLetters.push(`${reason} ${app}: ${error}`);
         },
       },
-      logger: silentLogger,
+      logger: { ...silentLogger, error: (fields: object) => void logged.push(fields) },
     },
     { decode: decodedText(JSON.parse), handle, appOf: () => "acme", onEnd: () => void ends.push("ended") },
   );
-  return { ends, deadLetters, message, handleMessage };
+  return { ends, deadLetters, logged, message, handleMessage };
 }
 
 async function ended(given: Case): Promise<{ readonly ends: readonly string[]; readonly deadLetters: readonly string[] }> {
@@ -100,6 +101,16 @@ test("HANDLE-2: a poison message becomes a dead letter undecoded", async () => {
 test("HANDLE-1: a message whose dead letter can't be stored is not acknowledged", async () => {
   const deadLetter = Promise.reject(new AppError("STREAM_REFUSED", "full", { retryable: true }));
   expect(await ended({ text: "{", deadLetter })).toEqual({ ends: ["nak 1000", "ended"], deadLetters: [] });
+});
+
+test.each([
+  [new AppError("STREAM_REFUSED", "full", { retryable: true }), 0],
+  [new TypeError("bug"), 1],
+])("HANDLE-4: the log shows why a message is handled again, but a stream's refusal once only: %s", async (fault, lines) => {
+  const { logged, message, handleMessage } = handlerOf({ handle: fails(fault) });
+  handleMessage(message);
+  await new Promise(setImmediate);
+  expect(logged).toHaveLength(lines);
 });
 
 test("a message that is kept for later has no end until it is passed in again", async () => {
