@@ -5,9 +5,11 @@
  * healthy ones feel of it, and how long it takes to drain when the others have recovered.
  */
 import { writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { ended, startPosthorn } from "./support/contenders.ts";
 import { readOptions } from "./support/options.ts";
+import { spreadOf } from "./support/report.ts";
 import { cpuUs, median, percentile } from "./support/usage.ts";
 import { createWorld, uuidOf, type Workload } from "./support/world.ts";
 
@@ -86,12 +88,15 @@ async function feel(name: string): Promise<number> {
   return percentile(sorted, 0.99);
 }
 
-/** In turns, so that what else the machine does is in both. */
 const alone: number[] = [];
 const besideThrottled: number[] = [];
-await feel("warm-up");
-for (let round = 1; round <= rounds; round++) {
+
+async function feelAlone(round: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
   alone.push(await feel(`alone ${round}`));
+}
+
+async function feelBesideThrottled(round: number): Promise<void> {
   world.receiver.behave([THROTTLES], "throttles");
   const throttled = setInterval(() => publishFor(THROTTLES), 1_000 / THROTTLED_RATE);
   await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
@@ -100,8 +105,19 @@ for (let round = 1; round <= rounds; round++) {
   world.receiver.behave([THROTTLES], "answers");
   await until(async () => (await messagesOf("PARKED")) === 0, RECOVERED_WITHIN_MS);
 }
-const throttledRatio = (median(besideThrottled) / median(alone)).toFixed(2);
-console.log(`healthy p99: ${median(alone).toFixed(1)} ms alone, ${median(besideThrottled).toFixed(1)} ms beside it (${throttledRatio} ×)`);
+
+await feel("warm-up");
+// In turns, and each as often first, so that what else the machine does, and what Posthorn has in memory by now, is in both.
+for (let round = 1; round <= rounds; round++) {
+  const [first, second] = round % 2 === 1 ? [feelAlone, feelBesideThrottled] : [feelBesideThrottled, feelAlone];
+  await first(round);
+  await second(round);
+}
+const ratios = besideThrottled.map((ms, round) => ms / (alone[round] ?? Number.NaN));
+console.log(`healthy p99: ${spreadOf(alone, 1)} ms alone, ${spreadOf(besideThrottled, 1)} ms beside it`);
+console.log(
+  `${(median(besideThrottled) / median(alone)).toFixed(2)} × of the medians; in a round ${spreadOf(ratios, 2)} ×; load ${loadavg()[0]?.toFixed(1)}`,
+);
 if (only === "throttled") {
   await ended(posthorn);
   await world.stop();

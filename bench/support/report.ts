@@ -63,7 +63,8 @@ ${rows.join("\n")}
 `;
 }
 
-function spreadOf(values: readonly number[], digits = 0): string {
+/** The median, and in brackets the smallest and the largest. */
+export function spreadOf(values: readonly number[], digits = 0): string {
   const shown = median(values).toFixed(digits);
   return values.length === 1 ? shown : `${shown} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`;
 }

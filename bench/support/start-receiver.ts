@@ -59,19 +59,20 @@ const SCRIPT = fileURLToPath(new URL("./receiver.ts", import.meta.url));
 
 export async function startReceiver(destinations: number): Promise<Receiver> {
   const child = fork(SCRIPT, [String(destinations)], { stdio: "inherit" });
-  const { port, tracesPort } = await next(child, "listening");
+  const next = nextMessageOf(child);
+  const { port, tracesPort } = await next("listening");
   return {
     pid: child.pid ?? 0,
     urls: Array.from({ length: destinations }, (_, destination) => `http://${addressOf(destination)}:${port}/webhooks`),
     tracesUrl: `http://127.0.0.1:${tracesPort}/v1/traces`,
     async expect(count) {
-      const reached = next(child, "reached");
+      const reached = next("reached");
       send(child, { kind: "expect", count });
       return (await reached).atUs;
     },
     behave: (of, behaviour, slowMs = SLOW_MS) => send(child, { kind: "behave", destinations: of, behaviour, slowMs }),
     report() {
-      const report = next(child, "report");
+      const report = next("report");
       send(child, { kind: "report" });
       return report;
     },
@@ -83,13 +84,15 @@ function send(child: ChildProcess, message: ToReceiver): void {
   child.send(message);
 }
 
-function next<Kind extends FromReceiver["kind"]>(child: ChildProcess, kind: Kind): Promise<Extract<FromReceiver, { kind: Kind }>> {
-  return new Promise((resolve) => {
-    const listener = (message: FromReceiver): void => {
-      if (message.kind !== kind) return;
-      child.off("message", listener);
-      resolve(message as Extract<FromReceiver, { kind: Kind }>);
-    };
-    child.on("message", listener);
+/** @returns waits for the next message of a kind. A wait ends that for the same kind before it, which nobody wants any more. */
+function nextMessageOf(child: ChildProcess) {
+  const waiting = new Map<string, (message: FromReceiver) => void>();
+  child.on("message", (message: FromReceiver) => {
+    waiting.get(message.kind)?.(message);
+    waiting.delete(message.kind);
   });
+  return <Kind extends FromReceiver["kind"]>(kind: Kind): Promise<Extract<FromReceiver, { kind: Kind }>> =>
+    new Promise((resolve) => {
+      waiting.set(kind, (message) => resolve(message as Extract<FromReceiver, { kind: Kind }>));
+    });
 }
