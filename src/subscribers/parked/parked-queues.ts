@@ -44,7 +44,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies, optio
   /** Something was parked there. */
   const parked = (queue: ParkedQueue): void => {
     known.parked(queue);
-    if (queue.installationUuid === null) void consumers.refresh(queue.app);
+    if (queue.installationUuid === null) void consumers.open(queue.app);
     onWake("parked", queue.app, [queue]);
   };
 

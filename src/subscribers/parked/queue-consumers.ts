@@ -103,6 +103,8 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
   };
 
   return {
+    /** Opens the app's consumer if it has none. One that it has gets new messages from the server, and has nothing to look at. */
+    open,
     refresh,
     has: (app: string): boolean => consumers.has(app),
     apps: (): Iterable<string> => consumers.keys(),

@@ -6,6 +6,7 @@ import { createHeldBytes, type HeldBytes } from "../../../src/jetstream/held-byt
 import { createSubjects } from "../../../src/jetstream/subjects.ts";
 import { encodeDeliveryMessage } from "../../../src/model/delivery-message.ts";
 import type { ParkedEnd } from "../../../src/subscribers/parked/attempt-parked.ts";
+import { createParkedQueues } from "../../../src/subscribers/parked/parked-queues.ts";
 import { createQueueConsumers, type QueueConsumers } from "../../../src/subscribers/parked/queue-consumers.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent } from "../../support/builders.ts";
@@ -19,6 +20,7 @@ const settings = parkedConsumer(names, "acme", null, 2);
 let clock: ReturnType<typeof createManualClock>;
 let jetStream: FakeJetStream;
 let consumers: QueueConsumers;
+let dependencies: Parameters<typeof createQueueConsumers>[0];
 /** Event ids in the order of their attempts. */
 let attempted: string[];
 /** What becomes of an attempt. */
@@ -37,7 +39,7 @@ beforeEach(() => {
   const unused = (): never => {
     throw new Error("not called");
   };
-  consumers = createQueueConsumers({
+  dependencies = {
     ...{ connection, manager, connectionState, clock, names, logger: silentLogger },
     acks: createAckBatcher(connection, connectionState, clock),
     consumerDeletions: createConsumerDeletions(connection, silentLogger),
@@ -65,7 +67,8 @@ beforeEach(() => {
     maxInFlightOf: () => maxInFlight,
     attemptsSoon: () => attemptsSoon,
     heldBytes,
-  });
+  };
+  consumers = createQueueConsumers(dependencies);
 });
 
 function park(...eventIds: string[]): void {
@@ -112,6 +115,33 @@ test("QUEUE-1: a delivery behind an open circuit is held, and attempted when it 
   await consumers.refresh("acme");
   await clock.advance(100);
   expect([attempted, consumers.held()]).toEqual([["a", "a"], 0]);
+});
+
+test("a delivery that is parked opens its app's consumer, and makes nothing of what is held there be looked at again", async () => {
+  attempt = async () => "wait";
+  const queues = createParkedQueues(
+    {
+      ...dependencies,
+      registry: { app: () => undefined, installation: () => undefined },
+      ...{ isOwned: () => false, onWake: () => {}, share: { update: () => {} } },
+    },
+    { appMaxInFlight: 4 },
+  );
+  const queue = { app: "acme", installationUuid: null };
+  park("a", "b");
+  queues.parked(queue);
+  await clock.advance(300);
+  expect([attempted, queues.held()]).toEqual([["a", "b"], 2]);
+  park("c", "d", "e");
+  for (let parked = 0; parked < 3; parked++) {
+    queues.parked(queue);
+    await clock.advance(10);
+  }
+  expect(attempted).toEqual(["a", "b"]);
+  queues.wake("throttle", "acme");
+  await clock.advance(10);
+  expect(attempted).toEqual(["a", "b", "a", "b"]);
+  await Promise.all([queues.stop(), clock.advance(100)]);
 });
 
 test("QUEUE-1: nothing is pulled for an app whose attempts are all held back, one for a probe, and all once it is open", async () => {
