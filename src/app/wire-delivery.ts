@@ -37,8 +37,7 @@ const BULKHEAD_WAIT_MS = 500;
 const STORED_WITHIN_MS = 5_000;
 
 export function wireDelivery(given: Given) {
-  const { config, names, jetStream, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } =
-    given;
+  const { config, names, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } = given;
   const { throttles, turns, directLimit, isQueueBusy, onParked, wakeQueues, clock, logger } = given;
   const sender = senderOf(given);
   const attempt = attemptOf(given, sender);
@@ -63,7 +62,7 @@ export function wireDelivery(given: Given) {
   });
   const share = createParkedShare(config.parkedAppShare);
   const deliveryStreams = createDeliveryStreams({
-    ...{ jetStream, names, maxPayloadBytes, clock, logger },
+    ...{ publish: given.pipelinedPublish, names, maxPayloadBytes, clock, logger },
     isUp: () => connectionState.up,
     onStored(delivery, location) {
       requestLog.stored(delivery, location);

@@ -12,7 +12,7 @@
  *          delays nothing in another stream. Messages of one window are published in the order of the calls (DISPATCH-2 in
  *          delivery/dispatcher.ts relies on it), and have no body before they are.
  */
-import { headers, type JetStreamClient, type MsgHdrs, NatsError, ErrorCode as NatsErrorCode, type PubAck } from "nats";
+import { NatsError, ErrorCode as NatsErrorCode, type PubAck } from "nats";
 import type { MessageRef, StoredMessageRef, StreamName } from "../delivery/ports.ts";
 import { isLeaseOver, requireLease } from "../delivery/source-lease.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
@@ -20,7 +20,9 @@ import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
+import { resolvesWithin } from "../model/within.ts";
 import { natsReason } from "./nats-errors.ts";
+import type { PipelinedPublish } from "./pipelined-publish.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 
 /** The streams that Posthorn stores messages in. */
@@ -61,7 +63,7 @@ export interface DurablePublish {
 }
 
 export interface DurablePublishDependencies {
-  readonly jetStream: Pick<JetStreamClient, "publish">;
+  readonly publish: PipelinedPublish;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly isUp: () => boolean;
@@ -70,7 +72,6 @@ export interface DurablePublishDependencies {
 /** Carries the token of the owner that stored the message, if one did (MessageRef). */
 export const FENCE_HEADER = "posthorn-fence";
 
-const PUBLISH_TIMEOUT_MS = 5_000;
 const TRY_AGAIN_MS = 500;
 const REFUSED_FOR_MS = 2_000;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
@@ -78,7 +79,7 @@ const MESSAGE_TOO_LARGE = 10054;
 /** The limits of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
 const WINDOW = { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
 
-export function createDurablePublish({ jetStream, clock, logger, isUp }: DurablePublishDependencies): DurablePublish {
+export function createDurablePublish({ publish, clock, logger, isUp }: DurablePublishDependencies): DurablePublish {
   const windowOf = (name: string) => createPublishWindow(clock, { name, ...WINDOW });
   const windows = {
     retries: windowOf("retries"),
@@ -92,12 +93,14 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
   const refused: Record<StoredStream, number> = { retries: 0, parked: 0, "dead-letters": 0, status: 0 };
   let isStopped = false;
 
-  const publish = async (message: MessageToStore, body: string, messageHeaders: MsgHdrs, until: number | null): Promise<PubAck> => {
+  const tryOnce = async (message: MessageToStore, body: string, headers: Record<string, string>, until: number | null): Promise<PubAck> => {
     if (message.source !== undefined) requireLease(message.source);
-    const timeout = until === null ? PUBLISH_TIMEOUT_MS : Math.max(1, Math.min(PUBLISH_TIMEOUT_MS, until - clock.now()));
     // While it reconnects, the library keeps what is published and sends it afterwards, which may be after the deadline.
     if (until !== null && !isUp()) throw new Error("NATS is down");
-    return await jetStream.publish(message.subject, body, { msgID: message.messageId, headers: messageHeaders, timeout });
+    const ack = publish({ subject: message.subject, body, headers });
+    if (until !== null && !(await resolvesWithin(clock, Math.max(1, until - clock.now()), ack)))
+      throw new NatsError("no answer in time", NatsErrorCode.Timeout);
+    return ack;
   };
 
   /** @returns why the message is not tried again; null when it is */
@@ -116,14 +119,14 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
     let isRefused = false;
     let refusedUntil = Number.POSITIVE_INFINITY;
     try {
-      const messageHeaders = headersOf(message);
+      const headers = headersOf(message);
       const body = message.body();
       for (;;) {
         try {
-          const ack = await publish(message, body, messageHeaders, until);
+          const { seq: sequence, duplicate = false } = await tryOnce(message, body, headers, until);
           if (isRefused && refused[stream] === 1) logger.info({ stream }, "stream accepts messages again");
           // A duplicate of an own try that was stored but not acknowledged is not one.
-          return { subject, sequence: ack.seq, messageId, isDuplicate: ack.duplicate && !isRefused };
+          return { subject, sequence, messageId, isDuplicate: duplicate && !isRefused };
         } catch (error) {
           if (isLeaseOver(error)) throw error;
           if (!isAnswered(error)) refusedUntil = Number.POSITIVE_INFINITY;
@@ -158,13 +161,13 @@ export function createDurablePublish({ jetStream, clock, logger, isUp }: Durable
   };
 }
 
-function headersOf({ stream, contentType, trace, source }: MessageToStore): MsgHdrs {
-  const messageHeaders = headers();
-  if (stream === "parked" && source?.fence !== undefined) messageHeaders.set(FENCE_HEADER, String(source.fence));
-  if (contentType !== undefined) messageHeaders.set("content-type", contentType);
-  if (trace?.traceparent) messageHeaders.set("traceparent", trace.traceparent);
-  if (trace?.tracestate) messageHeaders.set("tracestate", trace.tracestate);
-  return messageHeaders;
+function headersOf({ stream, messageId, contentType, trace, source }: MessageToStore): Record<string, string> {
+  const headers: Record<string, string> = { "Nats-Msg-Id": messageId };
+  if (stream === "parked" && source?.fence !== undefined) headers[FENCE_HEADER] = String(source.fence);
+  if (contentType !== undefined) headers["content-type"] = contentType;
+  if (trace?.traceparent) headers["traceparent"] = trace.traceparent;
+  if (trace?.tracestate) headers["tracestate"] = trace.tracestate;
+  return headers;
 }
 
 /** The server has refused the message; it was not lost on its way. */

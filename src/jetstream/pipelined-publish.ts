@@ -4,6 +4,7 @@
  */
 import { type ApiError, createInbox, ErrorCode, headers, type Msg, type MsgHdrs, type NatsConnection, NatsError, type PubAck } from "nats";
 import type { Clock } from "../model/clock.ts";
+import { createSlots, type Slotted } from "../model/slots.ts";
 import { INBOX_PREFIX } from "./connection.ts";
 
 export interface MessageToPublish {
@@ -16,7 +17,9 @@ export interface MessageToPublish {
 /** @throws NatsError, as the library's publish does */
 export type PipelinedPublish = (message: MessageToPublish) => Promise<PubAck>;
 
-interface Waiting {
+interface Waiting extends Slotted {
+  /** Ends the reply subject, after the slot: an answer may come when another message has the slot. */
+  readonly nth: string;
   readonly resolve: (ack: PubAck) => void;
   readonly reject: (error: unknown) => void;
   readonly sentAt: number;
@@ -27,44 +30,49 @@ const CHECK_MS = 500;
 
 export function createPipelinedPublish(nats: NatsConnection, clock: Clock): PipelinedPublish {
   const inbox = createInbox(INBOX_PREFIX);
-  const waiting = new Map<string, Waiting>();
+  const waiting = createSlots<Waiting>();
   let isSubscribed = false;
   let isChecking = false;
   let last = 0;
 
   const receive = (message: Msg): void => {
-    const token = message.subject.slice(inbox.length + 1);
-    const one = waiting.get(token);
-    waiting.delete(token);
+    const [slot, nth] = message.subject.slice(inbox.length + 1).split(".");
+    const one = waiting.at(Number(slot));
+    if (one === undefined || one.nth !== nth) return;
+    waiting.remove(one);
     try {
-      one?.resolve(ackIn(message));
+      one.resolve(ackIn(message));
     } catch (error) {
-      one?.reject(error);
+      one.reject(error);
     }
   };
 
   const rejectLate = (): void => {
-    for (const [token, { sentAt, reject }] of waiting) {
-      // The others were sent later.
-      if (clock.now() - sentAt < TIMEOUT_MS) break;
-      waiting.delete(token);
-      reject(new NatsError("no answer in time", ErrorCode.Timeout));
-    }
+    waiting.each((one) => {
+      if (clock.now() - one.sentAt < TIMEOUT_MS) return;
+      waiting.remove(one);
+      one.reject(new NatsError("no answer in time", ErrorCode.Timeout));
+    });
     isChecking = waiting.size > 0;
     if (isChecking) clock.after(CHECK_MS, rejectLate);
   };
 
   const subscribe = (): void => {
-    nats.subscribe(`${inbox}.*`, { callback: (error, message) => error === null && receive(message) });
+    nats.subscribe(`${inbox}.>`, { callback: (error, message) => error === null && receive(message) });
     isSubscribed = true;
   };
 
   return ({ subject, body, headers: given }) =>
     new Promise((resolve, reject) => {
       if (!isSubscribed) subscribe();
-      const token = (++last).toString(36);
-      nats.publish(subject, body, { reply: `${inbox}.${token}`, headers: headersOf(given) });
-      waiting.set(token, { resolve, reject, sentAt: clock.now() });
+      const one: Waiting = { slot: 0, nth: String(++last), resolve, reject, sentAt: clock.now() };
+      waiting.add(one);
+      try {
+        nats.publish(subject, body, { reply: `${inbox}.${one.slot}.${one.nth}`, headers: headersOf(given) });
+      } catch (error) {
+        waiting.remove(one);
+        throw error;
+      }
       if (!isChecking) clock.after(CHECK_MS, rejectLate);
       isChecking = true;
     });

@@ -13,6 +13,8 @@ export interface Slots<T extends Slotted> {
   /** Does nothing if the item is not in the collection. */
   remove(item: T): void;
   each(look: (item: T) => void): void;
+  /** The item that has the slot now. */
+  at(slot: number): T | undefined;
 }
 
 export function createSlots<T extends Slotted>(): Slots<T> {
@@ -37,5 +39,6 @@ export function createSlots<T extends Slotted>(): Slots<T> {
     each(look) {
       for (const item of slots) if (item !== undefined) look(item);
     },
+    at: (slot) => slots[slot],
   };
 }

@@ -19,6 +19,7 @@ import { ensureConsumer, eventsConsumer, parkedConsumer, tierConsumer } from "..
 import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../src/jetstream/delivery-streams.ts";
 import { createFailureExchange } from "../../src/jetstream/failure-exchange.ts";
 import { isDeletedAlready } from "../../src/jetstream/nats-errors.ts";
+import { createPipelinedPublish } from "../../src/jetstream/pipelined-publish.ts";
 import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
 import { createReplicas } from "../../src/jetstream/replicas.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
@@ -54,7 +55,7 @@ afterAll(async () => {
 const freshNames = () => createSubjects(`bus-${++prefixes}`);
 const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
   createDeliveryStreams({
-    ...{ jetStream: connection.jetstream(), names, clock: systemClock, logger: silentLogger, isUp: () => true },
+    ...{ publish: createPipelinedPublish(connection, systemClock), names, clock: systemClock, logger: silentLogger, isUp: () => true },
     ...{ maxPayloadBytes: () => 1_048_576, onStored },
   });
 

@@ -2,6 +2,7 @@
 import { connect, type NatsConnection } from "nats";
 import { afterAll, beforeAll } from "vitest";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
+import { createPipelinedPublish } from "../../src/jetstream/pipelined-publish.ts";
 import { messageAt } from "../../src/jetstream/stored-message.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
@@ -40,7 +41,7 @@ beforeAll(async () => {
   store = storeOf(names.prefix, connection);
   await store.start();
   streams = createDeliveryStreams({
-    ...{ jetStream: connection.jetstream(), names, clock, logger: silentLogger },
+    ...{ publish: createPipelinedPublish(connection, clock), names, clock, logger: silentLogger },
     ...{ isUp: () => true, maxPayloadBytes: () => 1_000_000, onStored() {} },
   });
   redis = await connectRedis({ url: redisServer.url, startupTimeoutMs: 60_000 }, systemClock, silentLogger);

@@ -10,6 +10,7 @@ import { createOwnDeadLetters } from "../../src/dead-letters/own-dead-letters.ts
 import { createReplay, type ReplayDeadLetters } from "../../src/dead-letters/replay.ts";
 import { createFindInStreams } from "../../src/explain/find-in-streams.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
+import { createPipelinedPublish } from "../../src/jetstream/pipelined-publish.ts";
 import { createStatusHistory } from "../../src/jetstream/status-history.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects, type Subjects } from "../../src/jetstream/subjects.ts";
@@ -63,8 +64,8 @@ async function freshWorld(): Promise<World> {
   const jetStream = connection.jetstream();
   await ensureTopology(manager, names, 1);
   const streams = createDeliveryStreams({
-    ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
-    ...{ onStored: () => {}, onDeadLetter: () => {} },
+    ...{ publish: createPipelinedPublish(connection, systemClock), names, clock: systemClock, logger: silentLogger },
+    ...{ isUp: () => true, maxPayloadBytes: () => 1_000_000, onStored: () => {}, onDeadLetter: () => {} },
   });
   const deadLetters = createDeadLetters({ connection, manager, names, appCreatedAt: () => null });
   const replay = createReplay({ deadLetters, streams, names, match: () => [], tracing: createTracing(null), clock: systemClock });

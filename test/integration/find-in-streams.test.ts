@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createFindInStreams, type FindInStreams } from "../../src/explain/find-in-streams.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../../src/jetstream/delivery-streams.ts";
 import type { ConsumedMessage } from "../../src/jetstream/message.ts";
+import { createPipelinedPublish } from "../../src/jetstream/pipelined-publish.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { systemClock } from "../../src/model/clock.ts";
@@ -24,9 +25,9 @@ beforeAll(async () => {
   connection = await connect({ servers: nats.url });
   const manager = await connection.jetstreamManager();
   await ensureTopology(manager, names, 1);
-  const jetStream = connection.jetstream();
+  const publish = createPipelinedPublish(connection, systemClock);
   streams = createDeliveryStreams({
-    ...{ jetStream, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
+    ...{ publish, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
     onStored: ({ id }, place) => void places.set(id, place),
   });
   search = createFindInStreams(connection, manager, names);

@@ -55,6 +55,8 @@ export function createParkedShare(percent: number) {
         if (sequence <= use.lastSequence) since.delete(sequence);
         else apps.set(app, { messages: (apps.get(app)?.messages ?? 0) + 1, size: before.get(app)?.size ?? null });
       }
+      // Not at once: a Map that is emptied again and again makes the garbage collector keep garbage (model/slots.ts).
+      for (const [app, count] of underWay) if (count === 0) underWay.delete(app);
     },
     /** @param sequence in the parked stream */
     parked(delivery: Delivery, sequence: number): void {
@@ -72,11 +74,7 @@ export function createParkedShare(percent: number) {
       if (isUsedUp(delivery)) return null;
       const { app } = delivery;
       underWay.set(app, (underWay.get(app) ?? 0) + 1);
-      return () => {
-        const left = (underWay.get(app) ?? 1) - 1;
-        if (left === 0) underWay.delete(app);
-        else underWay.set(app, left);
-      };
+      return () => void underWay.set(app, (underWay.get(app) ?? 1) - 1);
     },
   };
 }

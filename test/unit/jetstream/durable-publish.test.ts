@@ -15,13 +15,11 @@ function publishTo(answers: readonly Answer[], isUp: () => boolean = () => true)
   const tries: Array<{ readonly subject: string; readonly body: string; readonly atMs: number }> = [];
   const startedAt = clock.now();
   const durable = createDurablePublish({
-    jetStream: {
-      async publish(subject, body) {
-        const answer = answers[Math.min(tries.length, answers.length - 1)];
-        tries.push({ subject, body: String(body), atMs: clock.now() - startedAt });
-        if (answer instanceof Error) throw answer;
-        return { seq: 42, duplicate: answer === "duplicate", stream: "T" } as PubAck;
-      },
+    async publish({ subject, body }) {
+      const answer = answers[Math.min(tries.length, answers.length - 1)];
+      tries.push({ subject, body, atMs: clock.now() - startedAt });
+      if (answer instanceof Error) throw answer;
+      return { seq: 42, stream: "T", ...(answer === "duplicate" ? { duplicate: true } : {}) } as PubAck;
     },
     ...{ clock, isUp, logger: silentLogger },
   });
