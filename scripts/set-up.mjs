@@ -5,9 +5,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, extname, join } from "node:path";
+import { basename, delimiter, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBinary } from "./servers.mjs";
 
@@ -114,11 +114,16 @@ function ensureBuilt({ node, files, script, made, what }) {
   writeFileSync(stamp, sources);
 }
 
-const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const HEADLESS = "chromium-headless-shell";
+const BROWSERS = [HEADLESS, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/** Of Debian's packages of Chromium. */
+const CHROMIUM_FILES = "/usr/lib/chromium";
+const UNPACKED_BROWSER = join(ROOT, ".local", "chromium", HEADLESS);
 
 /** @returns {string | null} the path of a Chromium, TEST_CHROMIUM before any other */
 export function findBrowser() {
-  return process.env["TEST_CHROMIUM"] ?? BROWSERS.map(findBinary).find((path) => path !== null) ?? null;
+  const given = process.env["TEST_CHROMIUM"] ?? (existsSync(UNPACKED_BROWSER) ? UNPACKED_BROWSER : undefined);
+  return given ?? BROWSERS.map(findBinary).find((path) => path !== null) ?? null;
 }
 
 /**
@@ -127,6 +132,27 @@ export function findBrowser() {
  */
 export function ensureBrowser() {
   if (findBrowser() === null) installWithApt(["chromium"]);
+  if (!process.env["TEST_CHROMIUM"] && findBinary(HEADLESS) === null) unpackHeadlessShell();
+}
+
+/**
+ * Chromium that can show no window takes half of the processor time. It needs files of the installed one, and to be of its version; without
+ * it the tests take the installed one.
+ */
+function unpackHeadlessShell() {
+  const query = findBinary("dpkg-query");
+  if (query === null || existsSync(UNPACKED_BROWSER) || !existsSync(CHROMIUM_FILES)) return;
+  const [, version] = spawnSync(query, ["-W", "chromium"], { encoding: "utf8" }).stdout.trim().split("\t");
+  if (version === undefined) return;
+  const folder = dirname(UNPACKED_BROWSER);
+  const whole = `${folder}-unpacking`;
+  unpackPackage(`${HEADLESS}=${version}`, (unpacked) => {
+    for (const from of [CHROMIUM_FILES, join(unpacked, CHROMIUM_FILES)])
+      cpSync(from, whole, { recursive: true, filter: (path) => basename(path) !== "chromium" || path === from });
+    const { status } = spawnSync(join(whole, HEADLESS), ["--version", "--no-sandbox"], { stdio: "ignore" });
+    rmSync(folder, { recursive: true, force: true });
+    if (status === 0) renameSync(whole, folder);
+  });
 }
 
 /** @returns {boolean} whether packages of the distribution can be installed here */
@@ -171,19 +197,28 @@ export function ensurePrometheus() {
   const bin = join(MODULES, ".bin");
   const isThere = () => PROMETHEUS_TOOLS.every((tool) => findBinary(tool) !== null || existsSync(join(bin, tool)));
   if (isThere()) return true;
-  if (findBinary("apt-get") === null || findBinary("dpkg-deb") === null) return false;
-  const folder = mkdtempSync(join(tmpdir(), "posthorn-prometheus-"));
+  unpackPackage("prometheus", (folder) => {
+    for (const tool of PROMETHEUS_TOOLS) copyFileSync(join(folder, "usr", "bin", tool), join(bin, tool));
+  });
+  return isThere();
+}
+
+/**
+ * Hands over the files of a Debian package that is not installed.
+ * @param {string} name @param {(folder: string) => void} use called if the package can be had
+ */
+function unpackPackage(name, use) {
+  if (findBinary("apt-get") === null || findBinary("dpkg-deb") === null) return;
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-package-"));
   try {
-    say("unpacking promtool and prometheus (apt-get download) for the tests of rules and dashboards");
+    say(`unpacking ${name} (apt-get download) for the tests`);
     const run = (/** @type {string} */ command, /** @type {string[]} */ args) =>
       spawnSync(command, args, { cwd: folder, stdio: ["ignore", "ignore", 2] }).status === 0;
     // As root apt would fetch as another user, who can't write here.
     const asItself = process.getuid?.() === 0 ? ["-o", "APT::Sandbox::User=root"] : [];
-    if (!run("apt-get", ["download", "-qq", ...asItself, "prometheus"])) return false;
+    if (!run("apt-get", ["download", "-qq", ...asItself, name])) return;
     const [archive = ""] = readdirSync(folder);
-    if (!run("dpkg-deb", ["-x", archive, "unpacked"])) return false;
-    for (const tool of PROMETHEUS_TOOLS) copyFileSync(join(folder, "unpacked", "usr", "bin", tool), join(bin, tool));
-    return isThere();
+    if (run("dpkg-deb", ["-x", archive, "unpacked"])) use(join(folder, "unpacked"));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
