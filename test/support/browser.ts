@@ -1,11 +1,11 @@
 /** Headless Chromium and the dashboard in it. What the page logs, loads from elsewhere or is refused by its policy fails the test. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import axe from "axe-core";
 import { type Browser, chromium, type Locator, type Page, type Request } from "playwright-core";
 import { describe, expect } from "vitest";
 import { findBrowser } from "../../scripts/set-up.mjs";
+import { countDescendants } from "./costs/processor-time.ts";
 import { eventually } from "./eventually.ts";
 
 const path = findBrowser();
@@ -16,8 +16,15 @@ const IMAGES = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
 const QUIET = ["disable-background-networking", "disable-component-update", "disable-sync"];
 
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: path ?? "", headless: true, args: [...FLAGS, ...QUIET].map((flag) => `--${flag}`) });
+export async function startBrowser(): Promise<Browser> {
+  const args = [...FLAGS, ...QUIET].map((flag) => `--${flag}`);
+  const browser = await chromium.launch({ executablePath: path ?? "", headless: true, args });
+  const close = browser.close.bind(browser);
+  browser.close = (options) => {
+    countDescendants();
+    return close(options);
+  };
+  return browser;
 }
 
 export interface OpenOptions {
@@ -120,15 +127,20 @@ export async function settled(page: Page): Promise<void> {
   });
 }
 
+const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+/** A rule's impact is that of its findings: rules of less are not looked at. */
+const SERIOUS = `axe.run(document, {
+  resultTypes: ["violations"],
+  rules: Object.fromEntries(axe._audit.rules.filter(({ impact }) => !["serious", "critical"].includes(impact)).map(({ id }) => [id, { enabled: false }])),
+})`;
+
 /** Serious and critical findings of axe-core, in words. */
 export async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const { violations } = (await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")) as {
-    violations: Array<{ id: string; impact: string; help: string; nodes: Array<{ html: string; failureSummary: string }> }>;
+  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(AXE);
+  const { violations } = (await page.evaluate(SERIOUS)) as {
+    violations: Array<{ id: string; help: string; nodes: Array<{ html: string; failureSummary: string }> }>;
   };
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`));
+  return violations.flatMap(({ id, help, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`));
 }
 
 /** A time that the page shows: around midnight some of one test are not of today, and have their date. */
