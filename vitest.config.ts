@@ -1,3 +1,5 @@
+import { statfsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
@@ -25,6 +27,17 @@ function rankOf({ moduleId }: TestSpecification): number {
   return rank < 0 ? LONGEST.length : rank;
 }
 
+/** In memory where there is enough for all servers of a run; containers often have little. */
+function foldersOfServers(): string {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    if (bavail * bsize >= 4 * 1024 ** 3) return "/dev/shm";
+  } catch {
+    // Not of Linux.
+  }
+  return tmpdir();
+}
+
 /** Integration, e2e and resilience start servers and child processes, and wait for them most of the time. */
 const project = (name: string) => ({
   extends: true as const,
@@ -50,13 +63,17 @@ export default defineConfig({
     // As eventually: how long a broken test takes to fail.
     expect: { poll: { timeout: 120_000, interval: 50 } },
     // More than processors: what waits needs none.
-    maxWorkers: 6,
+    maxWorkers: 8,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
     maxConcurrency: 3,
     sequence: { sequencer: LongestFirst },
     env: {
       // Child processes start in half the time when Node keeps what it compiled.
       NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node"),
+      // nats-server takes two thirds of the time where its files are in memory and its heap may grow.
+      TEST_SERVER_FOLDERS: foldersOfServers(),
+      GOGC: "400",
+      GOMAXPROCS: "1",
       // The example in Go needs no fast code, and compiles in two thirds of the time.
       CGO_ENABLED: "0",
       GOFLAGS: "-gcflags=all=-l",
