@@ -26,19 +26,6 @@ import type { Event } from "../model/event.ts";
 import type { ReadEvent } from "../model/event-reader.ts";
 import { createReadAhead, MAX_DIRECT_TARGETS, type ReadAheadDependencies, type ReadAheadOptions } from "./read-ahead.ts";
 
-export interface EventsSubscriber {
-  /** @throws AppError STREAM_MISMATCH */
-  start(): Promise<void>;
-  /** Stops pulling; events in hand continue, and so do those that wait for their turn. */
-  stop(): Promise<void>;
-  /** Looks again whether it may pull. */
-  wake(): void;
-  /** An app has become ordered (AHEAD-6). */
-  beginPostponed(): void;
-  /** Events that are not acknowledged yet. */
-  held(): number;
-}
-
 export interface EventsSubscriberDependencies extends PullConsumerDependencies, Omit<ReadAheadDependencies, "begin"> {
   readonly names: Subjects;
   readonly match: (event: Event) => readonly Installation[];
@@ -59,7 +46,7 @@ export interface EventObserver {
   eventUnreadable(subject: string, problem: string): void;
 }
 
-export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: ReadAheadOptions): EventsSubscriber {
+export function createEventsSubscriber(dependencies: EventsSubscriberDependencies, options: ReadAheadOptions) {
   const { manager, names, match, registry, readEvent, isLeft, deliverEvent, streams, ackFloor, observer, tracing } = dependencies;
   const settings = eventsConsumer(names);
   /** EVENTS-1. */
@@ -121,13 +108,18 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   });
 
   return {
-    async start() {
+    /** @throws AppError STREAM_MISMATCH */
+    async start(): Promise<void> {
       await ensure();
       loop.start();
     },
+    /** Stops pulling; events in hand continue, and so do those that wait for their turn. */
     stop: () => loop.stop(),
+    /** Looks again whether it may pull. */
     wake: () => loop.wake(),
+    /** An app has become ordered (AHEAD-6). */
     beginPostponed: readAhead.beginPostponed,
+    /** Events that are not acknowledged yet. */
     held: () => loop.held(),
   };
 }

@@ -15,13 +15,6 @@ import type { Subjects } from "../jetstream/subjects.ts";
 import { newDelivery } from "../model/delivery.ts";
 import { decodeBatch, type FanOutBatch } from "../model/fan-out-batch.ts";
 
-export interface FanOutSubscriber {
-  start(): Promise<void>;
-  /** Stops pulling; parts in hand continue. */
-  stop(): Promise<void>;
-  held(): number;
-}
-
 export interface FanOutSubscriberDependencies extends PullConsumerDependencies {
   readonly names: Subjects;
   readonly registry: Pick<RegistryView, "app">;
@@ -34,7 +27,7 @@ export interface FanOutSubscriberDependencies extends PullConsumerDependencies {
 
 const MAX_BATCHES_HELD = 8;
 
-export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies): FanOutSubscriber {
+export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies) {
   const { manager, names, registry, deliverEvent, tracing, waiting } = dependencies;
   const settings = fanOutConsumer(names);
 
@@ -56,10 +49,11 @@ export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencie
   });
 
   return {
-    async start() {
+    async start(): Promise<void> {
       await ensure();
       loop.start();
     },
+    /** Stops pulling; parts in hand continue. */
     stop: () => loop.stop(),
     held: () => loop.held(),
   };
