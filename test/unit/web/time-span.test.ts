@@ -32,7 +32,8 @@ test("what a field says comes back from the address as it was, wherever it is re
   expect([addressTimeOf(""), localTimeOf(""), localTimeOf("then")]).toEqual([null, "", ""]);
 });
 
-test("a page in UTC takes and shows times in UTC", () => {
+test("a page in UTC takes and shows times in UTC", ({ onTestFinished }) => {
+  onTestFinished(() => void vi.unstubAllGlobals());
   const kept = new Map<string, string>();
   vi.stubGlobal("localStorage", {
     setItem: (key: string, value: string) => kept.set(key, value),
