@@ -4,7 +4,7 @@
  * queues nothing.
  */
 import { setTimeout } from "node:timers/promises";
-import { Cluster, Redis } from "ioredis";
+import { Cluster, type Command, Redis } from "ioredis";
 import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
@@ -54,6 +54,7 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
     // A cluster's own error only says that all nodes failed; the nodes' errors say why.
     redis.on("error", redis.isCluster ? () => {} : noteError);
     redis.on("node error", noteError);
+    releaseArguments(redis);
     redis.connect().catch(() => {});
     for (let tries = 1; !isStarted(redis); tries++) {
       if (clock.now() >= giveUpAt || options.signal?.aborted) {
@@ -110,6 +111,25 @@ export function isConnected(redis: RedisClient): boolean {
       .map(addressOf),
   );
   return redis.slots.every(([master = ""]) => ready.has(master));
+}
+
+/**
+ * A command has no arguments any more once it is answered. The client assigns a closure to a property of each command, and V8 makes such
+ * closures in the old generation: what a command holds is garbage only to the next major collection (30 MB for 10,000 batches of 3 KB).
+ */
+function releaseArguments(redis: RedisClient): void {
+  const send = redis.sendCommand.bind(redis) as (command: Command, ...more: unknown[]) => unknown;
+  redis.sendCommand = (command: Command, ...more: unknown[]): unknown => {
+    const answer = send(command, ...more);
+    // A command that failed may be sent again.
+    Promise.resolve(answer).then(
+      () => {
+        command.args = [];
+      },
+      () => {},
+    );
+    return answer;
+  };
 }
 
 function createServer(options: RedisOptions): Redis {

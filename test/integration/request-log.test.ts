@@ -1,4 +1,4 @@
-import { Redis } from "ioredis";
+import { Command, Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { createWriteBatch } from "../../src/storage/batch-writer.ts";
@@ -49,6 +49,15 @@ const eventNumber = (id: number, type = "issue.created") => {
 const ids = (rows: readonly string[]): string[] => rows.map((row) => (JSON.parse(row) as { event_id: string }).event_id);
 const requests = (): Promise<string[]> => look.lrange("posthorn:request:{acme}:issue.created", 0, -1);
 const errors = (): Promise<string[]> => look.lrange("posthorn:error:{acme}:issue.created", 0, -1);
+
+test("a command has no arguments any more once it is answered; one that failed keeps them", async () => {
+  const answered = new Command("set", ["of-a-command", "x"]);
+  const failed = new Command("incrby", ["of-a-command", "y"]);
+  expect([answered.args.length, failed.args.length]).toEqual([2, 2]);
+  await redis.sendCommand(answered);
+  await expect(redis.sendCommand(failed)).rejects.toThrow("not an integer");
+  expect([answered.args, failed.args.length]).toEqual([[], 2]);
+});
 
 describe("the lists", () => {
   test("hold the last 100, newest first, in one batch or in many", async () => {
