@@ -26,7 +26,7 @@ export function wireRecords(given: Given): void {
   });
   registryStore.onRecord(CIRCUITS, (key, record, revision) => {
     circuitOutboxRelay.update(key, record);
-    circuits.apply(key.slice(CIRCUIT_PREFIX.length), circuitState(record), revision);
+    circuits.apply(key.slice(CIRCUIT_PREFIX.length), record && circuitState(record), revision);
   });
   registryStore.onRecord(APP_HEALTH, (key, record) => {
     healthOutboxRelay.update(key, record);
@@ -49,6 +49,7 @@ export function wireRecords(given: Given): void {
     if (record === null) {
       urls.delete(slug);
       circuits.forget(slug);
+      throttles.forget(slug);
       turns.forget(slug);
     }
     // The app may have become ordered, or may have more deliveries in flight.

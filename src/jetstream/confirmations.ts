@@ -47,8 +47,12 @@ export function createConfirmations({ replicas, reached, clock, logger }: Confir
   });
 
   const inTime = (): string[] => {
-    const [, ...others] = replicas.all();
-    return others.map(({ id }) => id).filter((id) => !late.has(id));
+    const others = replicas
+      .all()
+      .slice(1)
+      .map(({ id }) => id);
+    for (const id of late) if (!others.includes(id)) late.delete(id);
+    return others.filter((id) => !late.has(id));
   };
 
   return {

@@ -22,8 +22,8 @@ export interface Circuits {
   onAttempt(attempt: AttemptRecord): void;
   /** Closes the app's circuit for all replicas. Rejects when that can't be stored. */
   close(app: string): Promise<void>;
-  /** The shared state has changed. */
-  apply(app: string, state: CircuitState, revision: number): void;
+  /** The shared state has changed. @param state null: its record was deleted */
+  apply(app: string, state: CircuitState | null, revision: number): void;
   /** The records are in another bucket, whose revisions begin at 1 again. */
   forgetRevisions(): void;
   /** Another replica's broadcast. */
@@ -101,7 +101,11 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
     },
 
     close: (app) => circuitOf(app).close(),
-    apply: (app, state, revision) => circuitOf(app).apply(state, revision),
+    apply(app, state, revision) {
+      // The records of apps that are gone are read at every start.
+      if (state === null) circuits.get(app)?.apply(CLOSED, revision);
+      else circuitOf(app).apply(state, revision);
+    },
 
     receive(replica, counts) {
       for (const one of counts) {
@@ -114,6 +118,7 @@ export function createCircuitBreakers(dependencies: CircuitDependencies, options
     forget(app) {
       forgetCounts(app);
       circuits.get(app)?.apply(CLOSED, revisionOf(app));
+      circuits.delete(app);
     },
 
     forgetRevisions() {

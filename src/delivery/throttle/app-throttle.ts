@@ -23,6 +23,8 @@ export interface AppThrottle {
   /** The shared record; null: it was deleted. */
   apply(shared: SharedThrottle | null, revision: number): void;
   forgetRevision(): void;
+  /** The app was deleted: nothing is released any more. */
+  stop(): void;
 }
 
 export interface AppThrottleDependencies {
@@ -53,10 +55,8 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
   let begunAt: number | null = null;
   let cancelEnd = (): void => {};
 
-  const latest = (): Throttle | null => unstored ?? shared;
-
   const current = (): Throttle | null => {
-    const throttle = latest();
+    const throttle = unstored ?? shared;
     return throttle !== null && throttle.until > clock.now() ? throttle : null;
   };
 
@@ -139,6 +139,7 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
     forgetRevision() {
       revision = 0;
     },
+    stop: () => cancelEnd(),
   };
 }
 

@@ -16,6 +16,8 @@ export interface Throttles {
   lift(app: string): void;
   /** The shared record has changed. @param shared null: it was deleted */
   apply(app: string, shared: SharedThrottle | null, revision: number): void;
+  /** The app was deleted. */
+  forget(app: string): void;
   /** The records are in another bucket, whose revisions begin at 1 again. */
   forgetRevisions(): void;
   /** Number of throttled apps. */
@@ -40,11 +42,19 @@ export function createThrottles(dependencies: AppThrottleDependencies, options: 
     isThrottled: (app) => of(app) !== null,
     of,
     onAttempt({ app: { slug }, responseCode, pauseMs, endedAt }) {
-      if (pauseMs === null) return;
+      if (pauseMs === null || !dependencies.isKnown(slug)) return;
       throttleOf(slug).extend({ since: endedAt, until: endedAt + throttleFor(pauseMs, options.maxThrottleMs), responseCode });
     },
     lift: (app) => throttles.get(app)?.lift(),
-    apply: (app, shared, revision) => throttleOf(app).apply(shared, revision),
+    apply(app, shared, revision) {
+      // The records of apps that are gone are read at every start.
+      if (shared === null) throttles.get(app)?.apply(null, revision);
+      else throttleOf(app).apply(shared, revision);
+    },
+    forget(app) {
+      throttles.get(app)?.stop();
+      throttles.delete(app);
+    },
     forgetRevisions() {
       for (const throttle of throttles.values()) throttle.forgetRevision();
     },

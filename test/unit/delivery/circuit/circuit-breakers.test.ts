@@ -490,6 +490,19 @@ test("nobody publishes counts of an app that does not fail any more", async () =
   expect(broadcasts).toBe(0);
 });
 
+test("nothing is left of the circuit of an app that is gone, nor made of its deleted record", () => {
+  const circuits = replica();
+  const open = { state: "open", openForMs: 30_000, openUntil: clock.now() + 30_000 } as const;
+  circuits.apply("acme", open, 7);
+  circuits.apply("acme", null, 8);
+  expect([circuits.isOpen("acme"), admitted]).toEqual([false, 1]);
+  circuits.forget("acme");
+  circuits.apply("acme", null, 9);
+  // Its record is in another bucket.
+  circuits.apply("acme", open, 1);
+  expect(circuits.isOpen("acme")).toBe(true);
+});
+
 test("an app that is gone has none, and the next of its name begins without one", async () => {
   const circuits = replica();
   await attempts(circuits, 0, 19);

@@ -200,6 +200,18 @@ describe("a throttle", () => {
     expect([shared.record(), shared.announced]).toEqual([null, ["throttled"]]);
   });
 
+  test("leaves nothing when its app is gone", async () => {
+    const throttles = replica();
+    throttles.apply("acme", { since: 0, until: clock.now() + 60_000, responseCode: 429, isAnnounced: true }, 7);
+    throttles.forget("acme");
+    throttles.apply("acme", null, 8);
+    await clock.advance(60_250);
+    expect([throttles.isThrottled("acme"), released, shared.writes]).toEqual([false, 0, 0]);
+    // The record of an app with its slug, in another bucket.
+    throttles.apply("acme", { since: 0, until: clock.now() + 60_000, responseCode: 429, isAnnounced: true }, 1);
+    expect(throttles.isThrottled("acme")).toBe(true);
+  });
+
   test("from a clock that was wrong lasts no longer than the maximum", async () => {
     const throttles = replica();
     throttles.apply("acme", { since: 0, until: clock.now() + 365 * 86_400_000, responseCode: 429, isAnnounced: true }, 1);
