@@ -72,7 +72,13 @@ function recordOf(delivery: AttemptRecord["delivery"], { traceId, spanId, tracep
     ...{ delivery, app, installation, attempt: 1, startedAt: now, endedAt: now, durationMs: 12.3, webhookUrl: URL_OF_HOOK },
     ...{ outcome: "delivered" as const, receiver: "up" as const, responseCode: 200, pauseMs: null, error: null },
     ...{ errorId: null, projectId: null, traceId, spanId },
-    ...{ requestHeaders: { traceparent }, requestBody: body, responseHeaders: null, responseBody: body, responseBodySize: body.length },
+    ...{
+      requestHeaders: { traceparent },
+      requestBody: () => body,
+      responseHeaders: null,
+      responseBody: body,
+      responseBodySize: body.length,
+    },
   };
 }
 

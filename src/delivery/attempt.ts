@@ -128,9 +128,8 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       traceId: span.traceId,
       spanId: span.spanId,
       requestHeaders,
-      get requestBody() {
-        return startOfBody(body);
-      },
+      // A getter would make this object, which every listener reads, a slow one.
+      requestBody: () => startOfBody(body),
       responseHeaders: result.kind === "answered" ? result.headers : null,
       responseBody,
       responseBodySize: result.kind === "answered" ? result.bodySize : null,

@@ -34,9 +34,8 @@ export interface AttemptRecord {
   readonly spanId: string;
   /** As sent, in order, with custom headers (their names are the keys of `app.headers`). */
   readonly requestHeaders: Readonly<Record<string, string>>;
-  /** Made when it is read. */
   /** Its first few KiB. */
-  readonly requestBody: Uint8Array;
+  readonly requestBody: () => Uint8Array;
   /** By lower-case name; null: no response. */
   readonly responseHeaders: Readonly<Record<string, string | string[] | undefined>> | null;
   /** UTF-8, at most 64 KiB; null: no body. */

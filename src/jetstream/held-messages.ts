@@ -19,9 +19,9 @@ import type { ConsumedMessage } from "./message.ts";
 import { createRepeatedMessages } from "./repeated-messages.ts";
 
 export interface HeldMessages {
-  readonly size: number;
+  size(): number;
   /** Those that the consumer has handed out: without those of a deleted one, which come again from the one that replaces it. */
-  readonly current: number;
+  current(): number;
   /** @returns false when the message is held already; it was renewed */
   add(message: ConsumedMessage, reply: string): boolean;
   remove(message: ConsumedMessage): void;
@@ -86,7 +86,7 @@ export function createHeldMessages(
   const sendHeartbeats = (): readonly ConsumedMessage[] => {
     const now = monotonicNow();
     const sent: ConsumedMessage[] = [];
-    const most = Math.max(FEW_HEARTBEATS, (held.size * TICK_MS) / heartbeatAfterMs);
+    const most = Math.max(FEW_HEARTBEATS, (held.size() * TICK_MS) / heartbeatAfterMs);
     held.each((message) => {
       if (!message.isOurs()) return onLost(message);
       if (sent.length >= most || now - message.heartbeatAt < heartbeatAfterMs) return;
@@ -112,12 +112,8 @@ export function createHeldMessages(
   };
 
   return {
-    get size() {
-      return held.size;
-    },
-    get current() {
-      return held.size - lost;
-    },
+    size: held.size,
+    current: () => held.size() - lost,
     add(message, reply) {
       const receivedAt = suspension.since() ?? monotonicNow();
       const before = repeats.heldOf(message);

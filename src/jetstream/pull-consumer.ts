@@ -105,7 +105,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
   const pull = (): void => {
-    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.current, mayPull() ? limit() : 0, window());
+    if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.current(), mayPull() ? limit() : 0, window());
   };
 
   const holder: MessageHolder = {
@@ -159,7 +159,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (isIn("pulling") && requests.isServerSilent()) void recoverConsumer("no heartbeat");
     else pull();
     if (isIn("pulling") && requests.outstanding() > 0) stalledConsumer.check(Math.max(state.lastMessageAt, requests.pullingSince()));
-    if (!isIn("stopped") || held.size > 0) state.cancelTick = clock.after(TICK_MS - (clock.now() % TICK_MS), tick);
+    if (!isIn("stopped") || held.size() > 0) state.cancelTick = clock.after(TICK_MS - (clock.now() % TICK_MS), tick);
   };
 
   return {
@@ -184,10 +184,10 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       for (const remove of state.removers) remove();
       state.drained ??= drained(state.subscription, connection, clock);
       await state.drained;
-      if (held.size === 0) state.cancelTick();
+      if (held.size() === 0) state.cancelTick();
     },
     wake: pull,
-    held: () => held.size,
+    held: held.size,
     lastMessageAt: () => state.lastMessageAt,
   };
 }

@@ -8,7 +8,8 @@ export interface Slotted {
 }
 
 export interface Slots<T extends Slotted> {
-  readonly size: number;
+  /** Objects with a getter have slow properties: this one is used for every message. */
+  size(): number;
   add(item: T): void;
   /** Does nothing if the item is not in the collection. */
   remove(item: T): void;
@@ -22,9 +23,7 @@ export function createSlots<T extends Slotted>(): Slots<T> {
   const free: number[] = [];
 
   return {
-    get size() {
-      return slots.length - free.length;
-    },
+    size: () => slots.length - free.length,
     add(item) {
       item.slot = free.pop() ?? slots.length;
       slots[item.slot] = item;

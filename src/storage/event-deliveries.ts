@@ -19,13 +19,14 @@ export interface EventDelivery {
 export const EVENT_PATH = 7;
 const EVENT_BYTES = 8;
 const DELIVERY_ID = /^dlv_([0-9a-f]{32})$/;
+const PACKED_DIGITS = Buffer.from(PACKED).toString("hex");
 
 /** @returns null for a delivery whose id can't be packed */
 export function eventDeliveryNote({ id, event, app }: Pick<Delivery, "id" | "event" | "app">, now: number): Note | null {
   const digits = DELIVERY_ID.exec(id)?.[1];
   if (digits === undefined) return null;
   const ofEvent = hashOf(event.id);
-  const field = Buffer.concat([Buffer.from(PACKED), ofEvent, Buffer.from(digits, "hex")]);
+  const field = Buffer.from(`${PACKED_DIGITS}${ofEvent}${digits}`, "hex");
   return { key: keys.eventDeliveries(tagOf(ofEvent), periodAt(now)), field, value: app };
 }
 
@@ -61,8 +62,9 @@ export function createReadEventDeliveries(
   redis.defineCommand("findEventDeliveries", { lua: SCRIPT });
   const { findEventDeliveriesBuffer } = redis as Scripted;
   return async (eventId) => {
-    const ofEvent = hashOf(eventId);
-    const root = keys.eventDeliveries(tagOf(ofEvent), "");
+    const digits = hashOf(eventId);
+    const root = keys.eventDeliveries(tagOf(digits), "");
+    const ofEvent = Buffer.from(digits, "hex");
     const found = await findEventDeliveriesBuffer.call(redis, 1, root, periodsOf(notesTtlMs, now()).join(" "), ofEvent);
     const apps = new Map<string, string>();
     for (let at = 0; at + 1 < found.length; at += 2)
@@ -71,11 +73,12 @@ export function createReadEventDeliveries(
   };
 }
 
-function hashOf(eventId: string): Buffer {
-  return hash("sha256", eventId, "buffer").subarray(0, EVENT_BYTES);
+/** Hexadecimal: a Buffer of its own for each would cost more. */
+function hashOf(eventId: string): string {
+  return hash("sha256", eventId, "hex").slice(0, EVENT_BYTES * 2);
 }
 
 /** The notes of one root are on one node of a cluster, those of 16 roots on several. */
-function tagOf(ofEvent: Buffer): string {
-  return ((ofEvent[EVENT_BYTES - 1] ?? 0) & 0xf).toString(16);
+function tagOf(hashOfEvent: string): string {
+  return hashOfEvent.slice(-1);
 }

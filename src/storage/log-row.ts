@@ -63,7 +63,7 @@ export function evidence(
   const { delivery, app, webhookUrl, requestBody, responseBody, error } = attempt;
   return {
     request_headers: redactedHeaders(attempt),
-    request_body: withoutSecretsOf(app, webhookUrl, requestBody),
+    request_body: withoutSecretsOf(app, webhookUrl, requestBody()),
     ...(isTestCall(delivery) ? { response_headers: responseHeadersOf(attempt) } : {}),
     response_body: responseBody === null ? null : withoutSecretsOf(app, webhookUrl, responseBody),
     error,

@@ -46,7 +46,8 @@ export function dedupFieldOf(deliveryId: string): Buffer {
 
 export function packDedupRecord(record: DedupMembers): Buffer {
   const trace = parseTraceparent(record.traceparent);
-  const packed = Buffer.alloc(trace === null ? AT.trace : AT.end);
+  // From Node's pool, which `alloc` doesn't use.
+  const packed = Buffer.allocUnsafe(trace === null ? AT.trace : AT.end).fill(0);
   packed.write(record.delivered ? DELIVERED_BYTE : PENDING_BYTE, 0, "latin1");
   packed.writeUInt16BE(Math.min(record.attempt, MAX_16_BITS), AT.attempt);
   packed.writeUInt16BE(record.responseCode, AT.responseCode);

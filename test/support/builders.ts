@@ -118,7 +118,7 @@ export function anAttempt(members: Partial<AttemptRecord> = {}): AttemptRecord {
     traceId: "0af7651916cd43dd8448eb211c80319c",
     spanId: "b7ad6b7169203331",
     requestHeaders: { "Content-Type": "application/json" },
-    requestBody: Buffer.from('{"action":"created"}'),
+    requestBody: () => Buffer.from('{"action":"created"}'),
     responseHeaders: { "content-type": "text/plain" },
     responseBody: isDelivered ? Buffer.from("ok") : Buffer.from("no"),
     responseBodySize: 2,

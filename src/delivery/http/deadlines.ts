@@ -36,7 +36,7 @@ export function createDeadlines(): Deadlines {
     items.each((item) => {
       if (item.dueAt <= now) item.expire();
     });
-    isTicking = items.size > 0;
+    isTicking = items.size() > 0;
     if (isTicking) tickLater();
   };
 

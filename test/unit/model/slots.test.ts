@@ -15,7 +15,7 @@ test("holds what was added and not removed", () => {
   slots.add(two);
   slots.remove(one);
   slots.add(three);
-  expect([slots.size, namesIn(slots).sort()]).toEqual([2, ["three", "two"]]);
+  expect([slots.size(), namesIn(slots).sort()]).toEqual([2, ["three", "two"]]);
 });
 
 test("uses slots again: there are no more than were held at once", () => {
@@ -30,7 +30,7 @@ test("uses slots again: there are no more than were held at once", () => {
     slots.add(next);
     expect(next.slot).toBeLessThan(2);
   }
-  expect(slots.size).toBe(2);
+  expect(slots.size()).toBe(2);
 });
 
 test("is as small as at first when it is empty again", () => {
@@ -40,7 +40,7 @@ test("is as small as at first when it is empty again", () => {
   for (const one of many) slots.remove(one);
   const next = item("next");
   slots.add(next);
-  expect([slots.size, next.slot, namesIn(slots)]).toEqual([1, 0, ["next"]]);
+  expect([slots.size(), next.slot, namesIn(slots)]).toEqual([1, 0, ["next"]]);
 });
 
 test("a removal of what is gone, or never was there, changes nothing", () => {
@@ -51,12 +51,12 @@ test("a removal of what is gone, or never was there, changes nothing", () => {
   slots.add(two as ReturnType<typeof item>);
   slots.remove(one as ReturnType<typeof item>);
   slots.remove(item("stranger"));
-  expect([slots.size, namesIn(slots)]).toEqual([1, ["two"]]);
+  expect([slots.size(), namesIn(slots)]).toEqual([1, ["two"]]);
 });
 
 test("may be changed while it is gone through", () => {
   const slots = createSlots<ReturnType<typeof item>>();
   for (const name of ["a", "b", "c"]) slots.add(item(name));
   slots.each((one) => slots.remove(one));
-  expect([slots.size, namesIn(slots)]).toEqual([0, []]);
+  expect([slots.size(), namesIn(slots)]).toEqual([0, []]);
 });

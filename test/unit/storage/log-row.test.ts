@@ -87,7 +87,7 @@ describe("nothing secret gets into a row", () => {
     app,
     outcome: "failed",
     requestHeaders: { "Content-Type": "application/json", Authorization: "Bearer abcdef-0123", "X-Short": "1" },
-    requestBody: Buffer.from(`{"leak":"${SECRET}"}`),
+    requestBody: () => Buffer.from(`{"leak":"${SECRET}"}`),
     webhookUrl: "https://hooks.acme.example/in?key=s3cr%2Bet",
     responseBody: Buffer.from(`you sent Bearer abcdef-0123 and ${"e".repeat(64)}, 1 time, to /in?key=s3cr%2Bet (s3cr+et)`),
   });
