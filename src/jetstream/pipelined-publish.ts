@@ -53,7 +53,7 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
       waiting.remove(one);
       one.reject(new NatsError("no answer in time", ErrorCode.Timeout));
     });
-    isChecking = waiting.size > 0;
+    isChecking = waiting.size() > 0;
     if (isChecking) clock.after(CHECK_MS, rejectLate);
   };
 
