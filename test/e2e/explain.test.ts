@@ -277,8 +277,8 @@ describe("a delivery", () => {
     const queue = `${posthorn.prefix}.parked.${slug}.${uuid}`;
     await eventually(async () => (await manager.streams.info(parked, { subjects_filter: queue })).state.subjects?.[queue] === ids.length);
     await manager.streams.purge(parked, { filter: queue, keep: 1 });
-    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     const kept = (await manager.streams.getMessage(parked, { last_by_subj: queue })).json<{ event: { id: string } }>().event.id;
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
     await until(kept, uuid, "delivered");
   });
 
