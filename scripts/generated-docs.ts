@@ -165,8 +165,8 @@ answer 304. Header values, and the secrets in URLs for all but admin tokens, are
 stored value. \`created_at\`, \`updated_at\` and \`invalid\` are ignored in a body.
 
 **Lists** are \`{"items": […], "next": …}\`, newest first, with \`limit\` (at most 1,000) items; pass \`next\` as \`cursor\` to get the next page,
-until it is null. \`start\` is included in a time range and \`end\` is not. A query parameter that the call doesn't know, that is empty or that
-is given twice is 400 and names those that it knows.
+until it is null. \`start\` is included in a time range and \`end\` is not. A query parameter that the call doesn't know (the answer names those
+that it knows), that is empty or that is given twice is 400.
 
 From TypeScript:
 
