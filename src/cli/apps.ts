@@ -11,7 +11,7 @@ import type { Output } from "./output.ts";
 import { SCOPES_ABOUT, tokenOptions } from "./portal-link.ts";
 import { installationUuid } from "./short-ids.ts";
 import { take } from "./take.ts";
-import { answers, commaSeparated, eventData, header, positive, rateLimit, seconds } from "./values.ts";
+import { commaSeparated, eventData, header, orDefault, positive, rateLimit, seconds } from "./values.ts";
 
 type RateLimit = NonNullable<AppBody["rate_limit"]>;
 
@@ -25,10 +25,14 @@ const members = {
   ),
   status: choice(["internal", "unpublished", "published"], "The kind of app."),
   header: list("header", "Header sent with every webhook, e.g. 'X-Team: blue'.", header),
-  timeout: value("duration", "Deadline of an attempt, e.g. 5s.", parseDuration),
-  retry: value("durations", "Delays before the 2nd, 3rd, … attempt, e.g. 5s,30s,5m; '' for no retries.", seconds),
-  "retry-on": value("answers", "Answers that are retried, e.g. 404,429,5xx; '' for none, default for what docs/webhooks.md says.", answers),
-  "max-in-flight": value("number", "Concurrent attempts.", positive),
+  timeout: value("duration", "Deadline of an attempt, e.g. 5s; default for the service's.", orDefault(parseDuration)),
+  retry: value("durations", "Delays before each retry, e.g. 5s,30s,5m; '' for none, default for the service's.", orDefault(seconds)),
+  "retry-on": value(
+    "answers",
+    "Answers that are retried, e.g. 404,429,5xx; '' for none, default for what docs/webhooks.md says.",
+    orDefault(commaSeparated),
+  ),
+  "max-in-flight": value("number", "Concurrent attempts; default for the service's.", orDefault(positive)),
   "rate-limit": value("rate", "Attempts a second over all replicas, e.g. 20/s or 600/m; none for no limit.", rateLimit),
   burst: value("number", "Attempts at once after a quiet time, with --rate-limit; those of a second by default.", positive),
   ordered: flag("One delivery at a time, in the order of the events: short for --order-by app."),

@@ -37,9 +37,15 @@ export function seconds(text: string): number[] {
   return text === "" ? [] : text.split(",").map((part) => parseDuration(part.trim()) / 1000);
 }
 
-/** `404,5xx`; empty: none; `default`: as without the option. */
-export function answers(text: string): string[] | null {
-  return text === "default" ? null : commaSeparated(text);
+/** `default`: what an app has that was created without the option. */
+export function orDefault<T>(parse: (text: string) => T): (text: string) => T | null {
+  return (text) => {
+    try {
+      return text === "default" ? null : parse(text);
+    } catch (error) {
+      throw new Error(`${messageOf(error)}; or default`);
+    }
+  };
 }
 
 const PER: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600 };

@@ -16,9 +16,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export class ConfigError extends AppError {
   readonly problems: readonly string[];
 
-  constructor(problems: readonly string[]) {
+  constructor(problems: readonly string[], who = "Posthorn can't start") {
     const lines = problems.map(escapeControls);
-    super("CONFIG_INVALID", `Posthorn can't start with these settings:\n${lines.map((line) => `  ${line}`).join("\n")}`);
+    super("CONFIG_INVALID", `${who} with these settings:\n${lines.map((line) => `  ${line}`).join("\n")}`);
     this.problems = lines;
   }
 }
@@ -38,7 +38,7 @@ export function loadConfig(environment: Environment = process.env): Config {
 export function loadClientConfig(environment: Environment): ClientConfig {
   const problems: string[] = [];
   const config = readSettings(COMMAND_SETTINGS, environment, problems) as unknown as ClientConfig;
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0) throw new ConfigError(problems, "The command can't run");
   return Object.freeze(config);
 }
 

@@ -147,12 +147,18 @@ function baseOf(app: App, patch: unknown): object {
   return isShort ? members : { ...members, order_by: orderBy };
 }
 
-/** A header of the patch is that of the app whose name differs in case only. */
+/** A header of the patch is that of the app whose name differs in case only; it keeps its spelling unless the patch removes that. */
 function withNamesOf(app: App, patch: unknown): unknown {
   if (!isObject(patch) || !isObject(patch["headers"])) return patch;
+  const given = Object.entries(patch["headers"]);
   const names = new Map(Object.keys(app.headers).map((name) => [name.toLowerCase(), name]));
-  const headers = Object.entries(patch["headers"]).map(([name, value]) => [names.get(name.toLowerCase()) ?? name, value]);
-  return { ...patch, headers: Object.fromEntries(headers) };
+  const stored = (name: string): string => names.get(name.toLowerCase()) ?? name;
+  const removed = given.filter(([, value]) => value === null).map(([name]) => [stored(name), null] as const);
+  const spellings = new Set(given.filter(([, value]) => value === null).map(([name]) => name));
+  const set = given
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => [spellings.has(stored(name)) ? name : stored(name), value] as const);
+  return { ...patch, headers: Object.fromEntries([...removed, ...set]) };
 }
 
 function comparable(record: StoredApp, secretBox: SecretBox): object {

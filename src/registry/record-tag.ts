@@ -26,11 +26,9 @@ export function installationTag(record: InstallationRecord): string {
 
 /** @param found the record's tag; null if there is no record. @throws AppError PRECONDITION_FAILED */
 export function checkPrecondition(key: string, { tags, absent }: Precondition, found: string | null): void {
-  if (absent && found !== null) throw new AppError("PRECONDITION_FAILED", `record ${key} exists already`);
+  const what = key.replace(".", " ");
+  if (absent && found !== null) throw new AppError("PRECONDITION_FAILED", `${what} exists already`);
   if (tags === null || (found !== null && (tags === "*" || tags.includes(found)))) return;
   const wanted = tags === "*" ? "any" : tags.map((tag) => JSON.stringify(tag)).join(" or ");
-  throw new AppError(
-    "PRECONDITION_FAILED",
-    `record ${key} ${found === null ? "does not exist" : `has the tag "${found}"`}, wanted ${wanted}`,
-  );
+  throw new AppError("PRECONDITION_FAILED", `${what} ${found === null ? "does not exist" : `has the tag "${found}"`}, wanted ${wanted}`);
 }

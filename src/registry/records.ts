@@ -38,11 +38,11 @@ const MAX_POINTER_LENGTH = 256;
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/, "wanted a header name");
 const headerValue = z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, "wanted a header value of Latin-1 characters without control characters");
 
-/** Header names are case-insensitive. */
+/** Header names are case-insensitive. A patch may change the spelling of one: null removes the old one. */
 function headersOf<V extends z.ZodType>(value: V) {
   return z.record(headerName, value).superRefine((headers, context) => {
     const names = new Map<string, string>();
-    for (const name of Object.keys(headers)) {
+    for (const name of Object.keys(headers).filter((given) => headers[given] !== null)) {
       const other = names.get(name.toLowerCase());
       names.set(name.toLowerCase(), name);
       if (other === undefined) continue;

@@ -129,6 +129,10 @@ describe("apps and installations", () => {
     expect((await cli(`apps get ${slug}`)).out).toMatch(/^retry on +404, 5xx$/m);
     expect((await cli(["apps", "set", slug, "--retry-on", ""])).out).toMatch(/^retry on +no answer$/m);
     expect((await cli(`apps set ${slug} --retry-on default --json`)).json).toMatchObject([{ retry_on: null }]);
+    await cli(`apps set ${slug} --retry 5s --timeout 5s --max-in-flight 5`);
+    expect((await cli(`apps set ${slug} --retry default --timeout default --max-in-flight default --json`)).json).toMatchObject([
+      { retry_schedule_s: null, timeout_ms: null, max_in_flight: null },
+    ]);
     expect(await cli(`apps set ${slug} --retry-on 410`)).toMatchObject({ code: 65, err: expect.stringContaining('found "410", wanted') });
     expect(await cli(`apps retry-now ${slug}`)).toMatchObject({ code: 0, out: "0 deliveries due now.\n" });
     expect((await cli(`apps retry-now ${slug} --json`)).json).toEqual([{ app: slug, deliveries: 0 }]);

@@ -112,6 +112,9 @@ describe("PATCH", () => {
     await registry.putApp("acme", full, NO_PRECONDITION);
     await registry.patchApp("acme", { headers: { "x-team": "red" } }, NO_PRECONDITION);
     expect(index.app("acme")?.headers).toEqual({ "X-Team": "red" });
+    // As the page and the command line give it another spelling.
+    await registry.patchApp("acme", { headers: { "X-Team": null, "x-team": "[redacted]" } }, NO_PRECONDITION);
+    expect(index.app("acme")?.headers).toEqual({ "x-team": "red" });
     await registry.patchApp("acme", { headers: { "X-TEAM": null } }, NO_PRECONDITION);
     expect(index.app("acme")?.headers).toEqual({});
   });
