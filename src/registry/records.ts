@@ -20,7 +20,10 @@ export const identifier = z
   .transform(String)
   .meta({ description: "A string or an integer; kept as a string.", example: "42" });
 
-const webhookUrl = plainText.meta({ description: "Where webhooks go: http or https, a public address, no user name." });
+/** A parser takes the spaces around a URL away; those who read the record would have to as well. */
+const webhookUrl = plainText
+  .refine((url) => url.trim() === url, "wanted a URL without spaces around it")
+  .meta({ description: "Where webhooks go: http or https, a public address, no user name." });
 
 const slug = z
   .string()

@@ -46,8 +46,6 @@ export const REFUSED_URLS: ReadonlyArray<readonly [url: string, why: RegExp]> = 
   ["", /not a URL/],
   ["hooks.example", /not a URL/],
   ["//8.8.8.8/", /not a URL/],
-  [" https://8.8.8.8/", /not a URL/],
-  ["https://8.8.8.8/ ", /not a URL/],
   ["http://", /not a URL/],
   ["http://[fe80::1%25eth0]/", /not a URL/],
   ["http://[::ffff:127.0.0.1/", /not a URL/],

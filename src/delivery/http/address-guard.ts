@@ -118,8 +118,7 @@ export function createAddressGuard(
   return {
     refuses,
     refusesUrl(text) {
-      // A parser takes spaces around a URL away, so that it would differ from its text.
-      if (!URL.canParse(text) || text.trim() !== text) return "not a URL";
+      if (!URL.canParse(text)) return "not a URL";
       const url = new URL(text);
       const scheme = url.protocol.slice(0, -1);
       if (!schemes.includes(scheme)) return `scheme ${url.protocol} is not ${schemes.map((allowed) => `${allowed}:`).join(" or ")}`;

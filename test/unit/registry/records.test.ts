@@ -42,6 +42,11 @@ describe("an app", () => {
     ["a header twice", { ...app, headers: { "X-Team": "a", "x-team": "b" } }, /^headers\.x-team: found "X-Team" as well, wanted each/],
     ["a name with a line break", { ...app, name: "a\nb" }, /^name: found "a\\nb", wanted well-formed Unicode without control characters/],
     ["a name with half a character", { ...app, name: "\ud83d" }, /^name: found "\\ud83d", wanted well-formed Unicode/],
+    [
+      "a URL with a space before it",
+      { webhook_url: " https://hooks.acme.example/" },
+      /^webhook_url: .*, wanted a URL without spaces around/,
+    ],
     ["a URL with a line break", { webhook_url: "https://hooks.acme\n.example/" }, /^webhook_url: found a string of 28 characters, wanted/],
     ["a timeout of 0", { ...app, timeout_ms: 0 }, /^timeout_ms: /],
     ["a schedule with a negative delay", { ...app, retry_schedule_s: [-1] }, /^retry_schedule_s\.0: /],
