@@ -1,7 +1,8 @@
 /** Tokens of apps and organizations, and links that sign in with one. */
 import { z } from "zod";
 import { TOKEN_SCOPES } from "../../model/token-scope.ts";
-import { identifier, slugParameter } from "../../registry/records.ts";
+import { identifier } from "../../registry/record-texts.ts";
+import { slugParameter } from "../../registry/records.ts";
 import { time } from "./common.ts";
 
 export const tokenScope = z.enum(TOKEN_SCOPES).meta({
