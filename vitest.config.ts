@@ -10,7 +10,11 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
  */
 const PROJECTS = [["resilience", "browser", "e2e"], ["integration"], ["unit"]];
 /** Longer than their size says, the longest first. Durations are known only after the first run. */
-const LONGEST = ["chaos", "poison", "throttle", "deleted-streams", "documents", "other-clients", "package", "startup", "client"];
+const LONGEST = [
+  ...["chaos", "throttle", "poison", "waits", "durability", "parked"],
+  ...["deleted-streams", "answers", "documents", "integration-status", "conformance", "permissions", "startup", "mailer", "package"],
+  ...["sender-conformance", "client", "other-clients", "bus"],
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

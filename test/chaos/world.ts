@@ -150,6 +150,13 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     const newcomers: Array<{ readonly slug: string; readonly type: string }> = [];
     const wants = (receiver: number, type: string): boolean =>
       receiver < RECEIVERS || type === (receiver === RECEIVERS ? ORDERED_TYPE : newcomers[receiver - RECEIVERS - 1]?.type);
+    /** Asked for again and again, and a hash each. */
+    const ids = new Map<string, string>();
+    const idOf = (event: string, type: string, at: number): string => {
+      const known = ids.get(`${event} ${at}`) ?? deliveryIdOf(event, uuids[at] ?? "", type);
+      ids.set(`${event} ${at}`, known);
+      return known;
+    };
     const look = (path: string): Promise<any> =>
       eventually(async () => {
         const answered = await processes[0]?.api("GET", path);
@@ -198,7 +205,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       async arrived() {
         const published = [...(publisher?.acked ?? [])];
         const isMissing = ([id, { type }]: (typeof published)[number]): boolean =>
-          receivers.some(({ delivered }, at) => wants(at, type) && !delivered.has(deliveryIdOf(id, uuids[at] ?? "", type)));
+          receivers.some(({ delivered }, at) => wants(at, type) && !delivered.has(idOf(id, type, at)));
         await untilQuiet(() => published.filter(isMissing).length, requests, quietMs);
       },
       killOne: () => replace(kill),
@@ -257,7 +264,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       const lost: LostDelivery[] = [];
       for (const [id, { type }] of acked) {
         receivers.forEach(({ delivered }, at) => {
-          const delivery = deliveryIdOf(id, uuids[at] ?? "", type);
+          const delivery = idOf(id, type, at);
           if (wants(at, type) && !delivered.has(delivery)) lost.push({ delivery, event: id });
         });
       }
@@ -275,7 +282,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     for (const [id, { type, at: ackedAt }] of acked) {
       receivers.forEach(({ delivered }, at) => {
         if (wants(at, type)) deliveries++;
-        const answers = delivered.get(deliveryIdOf(id, uuids[at] ?? "", type)) ?? [];
+        const answers = delivered.get(idOf(id, type, at)) ?? [];
         const late = answers.filter(({ spanId }) => failedSpans.has(spanId)).length;
         tooLate += late;
         duplicated += Math.max(0, answers.length - late - 1);
