@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DeliveryAnswer, EventAnswer, ExplainedDelivery } from "../../src/explain/answer-schemas.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
+import { allHandled, type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -422,6 +422,8 @@ test("without Redis the streams still answer, and the answer says what is missin
   const id = randomUUID();
   await bus.publish("issue.created", { id, organization_id: organization, data: {} });
   await until(id, uuid, "retrying");
+  // Until then the other one is under way, which the streams know.
+  await allHandled(bus);
   await redis.kill();
   await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === false);
   const { delivery, event, notes } = await explain(id, uuid);
