@@ -67,7 +67,7 @@ export default defineConfig({
     // As eventually: how long a broken test takes to fail.
     expect: { poll: { timeout: 120_000, interval: 50 } },
     // More than processors: what waits needs none.
-    maxWorkers: 8,
+    maxWorkers: 7,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
     maxConcurrency: 3,
     sequence: { sequencer: LongestFirst },
@@ -77,7 +77,6 @@ export default defineConfig({
       // nats-server takes two thirds of the time where its files are in memory and its heap may grow.
       TEST_SERVER_FOLDERS: foldersOfServers(),
       GOGC: "400",
-      GOMAXPROCS: "1",
       // The example in Go needs no fast code, and compiles in two thirds of the time.
       CGO_ENABLED: "0",
       GOFLAGS: "-gcflags=all=-l",
