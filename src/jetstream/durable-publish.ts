@@ -3,11 +3,13 @@
  *
  * PUBLISH-1  A call resolves only on JetStream's ack. It keeps trying until then, until its deadline or until `stop`: the source of the
  *          message stays unacknowledged and held meanwhile, which is the back-pressure when NATS is down. Nothing is tried after the
- *          deadline. Without one, a message is not tried any longer when the server has refused it for REFUSED_FOR_MS: in a full store
- *          only a delivery that succeeds makes room, so those that can't be stored must be free to be attempted again.
+ *          deadline. Without one, a message is not tried any longer when the server has had no room for it for REFUSED_FOR_MS, nor does
+ *          one wait any longer that has waited so long for its window: in a full store only a delivery that succeeds makes room, so
+ *          those that can't be stored must be free to be attempted again.
  * PUBLISH-2  A message that is larger than the server or the stream accepts is not tried again: the call rejects.
  * PUBLISH-3  A stream counts as refusing while a message for it is waiting whose last try failed. Messages that it accepts meanwhile, and
- *          other streams, don't change that.
+ *          other streams, don't change that. A full one does until a message is stored when none waits, or for FULL_FOR_MS: what it
+ *          refused at last comes back by then.
  * PUBLISH-4  Each stream has a publish window, and so have fan-out batches. A flood of parked deliveries, or a stream that refuses, thus
  *          delays nothing in another stream. Messages of one window are published in the order of the calls (DISPATCH-2 in
  *          delivery/dispatcher.ts relies on it), and have no body before they are.
@@ -21,7 +23,7 @@ import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 import { resolvesWithin } from "../model/within.ts";
-import { natsReason } from "./nats-errors.ts";
+import { isStoreFull, natsReason } from "./nats-errors.ts";
 import type { PipelinedPublish } from "./pipelined-publish.ts";
 import { createPublishWindow, type PublishCounts } from "./publish-window.ts";
 
@@ -49,7 +51,7 @@ export interface MessageToStore {
 export interface DurablePublish {
   /**
    * @param until milliseconds since the epoch; null: no deadline
-   * @throws AppError STREAM_REFUSED, LeaseOver
+   * @throws AppError STREAM_REFUSED, STORE_FULL (without a deadline: PUBLISH-1), LeaseOver
    */
   store(message: MessageToStore, until: number | null): Promise<StoredMessageRef>;
   /** Messages of all windows that are being published, and that wait. */
@@ -74,8 +76,11 @@ export const FENCE_HEADER = "posthorn-fence";
 
 const TRY_AGAIN_MS = 500;
 const REFUSED_FOR_MS = 2_000;
+/** Longer than a message that was given back waits (jetstream/message-handler.ts). */
+const FULL_FOR_MS = 60_000;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
 const MESSAGE_TOO_LARGE = 10054;
+const NEVER = Number.NEGATIVE_INFINITY;
 /** The limits of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
 const WINDOW = { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
 
@@ -91,6 +96,9 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
   const all = Object.values(windows);
   /** Stream → messages whose last try failed (PUBLISH-3). */
   const refused: Record<StoredStream, number> = { retries: 0, parked: 0, "dead-letters": 0, status: 0 };
+  /** When the stream last had no room; milliseconds since the epoch (PUBLISH-3). */
+  const fullAt: Record<StoredStream, number> = { retries: NEVER, parked: NEVER, "dead-letters": NEVER, status: NEVER };
+  const isRefusing = (stream: StoredStream): boolean => refused[stream] > 0 || clock.now() - fullAt[stream] < FULL_FOR_MS;
   let isStopped = false;
 
   const tryOnce = async (message: MessageToStore, body: string, headers: Record<string, string>, until: number | null): Promise<PubAck> => {
@@ -103,45 +111,54 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
     return ack;
   };
 
-  /** @returns why the message is not tried again; null when it is */
-  const refusal = (error: unknown, { stream, subject }: MessageToStore, body: string, until: number): AppError | null => {
-    const refuse = (text: string, retryable: boolean): AppError => new AppError("STREAM_REFUSED", text, { retryable, cause: error });
-    if (isTooLarge(error)) return refuse(`${subject}: ${body.length} characters are more than the stream takes`, false);
-    if (isStopped) return refuse(`${subject}: not stored before the stop (${natsReason(error)})`, true);
-    if (clock.now() + TRY_AGAIN_MS >= until)
-      return refuse(`the ${stream} stream has not stored ${subject} in time (${natsReason(error)})`, true);
-    return null;
+  /**
+   * @param fullSince when the server's series of refusals began
+   * @returns why the message is not tried again; null when it is
+   */
+  const refusal = (error: unknown, { stream, subject }: MessageToStore, until: number | null, fullSince: number): AppError | null => {
+    const refuse = (code: "STREAM_REFUSED" | "STORE_FULL", text: string): AppError =>
+      new AppError(code, `${text} (${natsReason(error)})`, { retryable: true, cause: error });
+    if (isStopped) return refuse("STREAM_REFUSED", `${subject}: not stored before the stop`);
+    if (clock.now() + TRY_AGAIN_MS < (until ?? fullSince + REFUSED_FOR_MS)) return null;
+    return refuse(until === null ? "STORE_FULL" : "STREAM_REFUSED", `the ${stream} stream has not stored ${subject} in time`);
   };
 
   /** Everything before the first publish is synchronous (PUBLISH-4). */
   const storeAdmitted = async (message: MessageToStore, until: number | null): Promise<StoredMessageRef> => {
     const { stream, subject, size, messageId } = message;
+    const window = windows[message.window ?? stream];
     let isRefused = false;
-    let refusedUntil = Number.POSITIVE_INFINITY;
+    let fullSince = Number.POSITIVE_INFINITY;
     try {
       const headers = headersOf(message);
       const body = message.body();
       for (;;) {
         try {
           const { seq: sequence, duplicate = false } = await tryOnce(message, body, headers, until);
-          if (isRefused && refused[stream] === 1) logger.info({ stream }, "stream accepts messages again");
+          if (isRefusing(stream) && refused[stream] === Number(isRefused)) {
+            fullAt[stream] = NEVER;
+            logger.info({ stream }, "stream accepts messages again");
+          }
           // A duplicate of an own try that was stored but not acknowledged is not one.
           return { subject, sequence, messageId, isDuplicate: duplicate && !isRefused };
         } catch (error) {
           if (isLeaseOver(error)) throw error;
-          if (!isAnswered(error)) refusedUntil = Number.POSITIVE_INFINITY;
-          else refusedUntil = Math.min(refusedUntil, clock.now() + REFUSED_FOR_MS);
-          const final = refusal(error, message, body, until ?? refusedUntil);
+          if (isTooLarge(error)) throw tooLarge(subject, body, error);
+          fullSince = isStoreFull(error) ? Math.min(fullSince, clock.now()) : Number.POSITIVE_INFINITY;
+          const final = refusal(error, message, until, fullSince);
+          if (final?.code === "STORE_FULL") window.refuseWaiting(clock.now() - REFUSED_FOR_MS, final);
           if (final !== null) throw final;
-          if (!isRefused && refused[stream]++ === 0)
+          if (!isRefusing(stream))
             logger.error({ stream, subject, error: messageOf(error) }, "stream refuses messages; their sources stay unacknowledged");
+          if (isStoreFull(error)) fullAt[stream] = clock.now();
+          if (!isRefused) refused[stream]++;
           isRefused = true;
           await sleep(clock, TRY_AGAIN_MS);
         }
       }
     } finally {
       if (isRefused) refused[stream]--;
-      windows[message.window ?? stream].leave(size);
+      window.leave(size);
     }
   };
 
@@ -153,7 +170,7 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
       return { pending: sum("pending"), pendingBytes: sum("pendingBytes"), waiting: sum("waiting") };
     },
     underWay: () => all.reduce((sum, window) => sum + window.size(), 0),
-    refusing: () => STORED_STREAMS.filter((stream) => refused[stream] > 0),
+    refusing: () => STORED_STREAMS.filter(isRefusing),
     stop() {
       isStopped = true;
       for (const window of all) window.stop();
@@ -170,11 +187,10 @@ function headersOf({ stream, messageId, contentType, trace, source }: MessageToS
   return headers;
 }
 
-/** The server has refused the message; it was not lost on its way. */
-function isAnswered(error: unknown): boolean {
-  return error instanceof NatsError && error.api_error !== undefined;
-}
-
 function isTooLarge(error: unknown): boolean {
   return error instanceof NatsError && (error.code === NatsErrorCode.MaxPayloadExceeded || error.api_error?.err_code === MESSAGE_TOO_LARGE);
+}
+
+function tooLarge(subject: string, { length }: string, cause: unknown): AppError {
+  return new AppError("STREAM_REFUSED", `${subject}: ${length} characters are more than the stream takes`, { cause });
 }

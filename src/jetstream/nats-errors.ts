@@ -69,14 +69,25 @@ export function natsReason(error: unknown): string {
   return error instanceof NatsError && error.api_error === undefined ? (REASONS[error.code] ?? "the request failed") : messageOf(error);
 }
 
-/** JetStream's "insufficient resources", its limits of an account and of a server, and a stream that could not store. */
+/**
+ * JSAccountResourcesExceeded, JSInsufficientResources (the server's limits), JSMemoryResourcesExceeded, JSStorageResourcesExceeded, and
+ * JSStreamStoreFailed (the stream's limits) in errors.json of nats-server 2.9.10 and 2.15.
+ */
 const FULL: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047, 10077]);
+/** JSStreamStoreFailed, too, while the server stops or resets the stream. */
+const CLOSED = "store is closed";
+
+/** The server, the account or the stream has no room. */
+export function isStoreFull(error: unknown): boolean {
+  if (!(error instanceof NatsError) || error.api_error === undefined) return false;
+  return FULL.has(error.api_error.err_code ?? 0) && error.api_error.description !== CLOSED;
+}
 
 /** @returns NATS_UNREACHABLE for a request that the server did not answer or refused; any other error unchanged */
 export function unreachableOr(error: unknown): unknown {
   if (!(error instanceof NatsError)) return error;
   const answer = error.api_error;
-  if (FULL.has(answer?.err_code ?? 0))
+  if (isStoreFull(error))
     return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
   let why = `NATS does not answer (${natsReason(error)})`;
   if (isStreamMissing(error)) why = "a stream or the registry bucket is missing; /readyz names it";

@@ -17,6 +17,8 @@ export interface PublishWindow {
    */
   enter<T>(bytes: number, begin: () => Promise<T>, until: number | null): Promise<T>;
   leave(bytes: number): void;
+  /** Rejects those with no deadline that have waited since this time, milliseconds since the epoch, or longer. */
+  refuseWaiting(since: number, fault: AppError): void;
   /** Messages that are admitted or wait. */
   size(): number;
   /** Messages that are admitted, and that wait. */
@@ -41,7 +43,9 @@ export interface PublishWindowOptions {
 interface Waiter {
   readonly bytes: number;
   readonly begin: () => void;
-  readonly refuse: (why: string) => void;
+  readonly refuse: (fault: AppError) => void;
+  readonly since: number;
+  readonly until: number | null;
   isOver: boolean;
   next: Waiter | undefined;
 }
@@ -86,10 +90,12 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
           end();
           resolve(start(bytes, begin));
         },
-        refuse(why) {
+        refuse(fault) {
           end();
-          reject(refusal(why));
+          reject(fault);
         },
+        since: clock.now(),
+        until,
         isOver: false,
         next: undefined,
       };
@@ -97,7 +103,7 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
         until === null
           ? null
           : clock.after(until - clock.now(), () => {
-              waiter.refuse("had too many messages to store before this one");
+              waiter.refuse(refusal("had too many messages to store before this one"));
               admit();
             });
       waiting++;
@@ -117,12 +123,16 @@ export function createPublishWindow(clock: Clock, { name, maxMessages, maxBytes 
       pendingBytes -= bytes;
       admit();
     },
+    refuseWaiting(since, fault) {
+      for (let waiter = first; waiter !== undefined && waiter.since <= since; waiter = waiter.next)
+        if (!waiter.isOver && waiter.until === null) waiter.refuse(fault);
+    },
     size: () => pending + waiting,
     counts: () => ({ pending, pendingBytes, waiting }),
     stop() {
       stopped = true;
       for (let waiter = first; waiter !== undefined; waiter = waiter.next)
-        if (!waiter.isOver) waiter.refuse("stores no more messages before the stop");
+        if (!waiter.isOver) waiter.refuse(refusal("stores no more messages before the stop"));
       first = undefined;
     },
   };

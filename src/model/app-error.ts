@@ -59,5 +59,5 @@ export function messageOf(thrown: unknown): string {
 
 /** Whether a stream has not taken a message, but may take it later. */
 export function isRefusedForNow(error: unknown): boolean {
-  return error instanceof AppError && error.code === "STREAM_REFUSED" && error.retryable;
+  return error instanceof AppError && error.retryable && (error.code === "STREAM_REFUSED" || error.code === "STORE_FULL");
 }

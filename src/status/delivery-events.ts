@@ -1,13 +1,13 @@
 /** Publishes delivery.exhausted and delivery.rejected when a delivery goes to dead letters. */
 import type { GivenUp } from "../delivery/give-up.ts";
 import type { RegistryView } from "../delivery/ports.ts";
-import { isRefusedForNow } from "../model/app-error.ts";
+import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { deliveryGivenUp, type StatusEvent } from "../model/status-event.ts";
 import type { EventBudget, StatusEventOptions } from "./ports.ts";
 
 export interface DeliveryEventsDependencies {
-  /** Resolves when the status stream has stored the event. */
+  /** Resolves when the status stream has stored the event. @throws AppError STORE_FULL, STREAM_REFUSED */
   readonly publish: (event: StatusEvent) => Promise<void>;
   readonly budget: Pick<EventBudget, "take" | "suppress">;
   readonly registry: RegistryView;
@@ -15,8 +15,9 @@ export interface DeliveryEventsDependencies {
 }
 
 /**
- * Resolves when the event is stored, or counted among those that are suppressed. One that the stream refuses is counted: in a full store
- * there may be no room for it before the source of its dead letter is acknowledged, which waits for it.
+ * Resolves when the event is stored, or counted among those that are suppressed. One that the stream has no room for is counted: in a full
+ * store there may be none before the source of its dead letter is acknowledged, which waits for it. It is tried on while Redis can't count
+ * it: rejected, its delivery would be attempted again, although its dead letter is stored.
  */
 export function createDeliveryEvents(
   { publish, budget, registry, clock }: DeliveryEventsDependencies,
@@ -41,10 +42,13 @@ export function createDeliveryEvents(
       last_error: last?.error ?? error,
       dashboard_url: dashboardUrl(`/apps/${delivery.app}`),
     });
-    try {
-      await publish(event);
-    } catch (error) {
-      if (!isRefusedForNow(error) || !(await budget.suppress(delivery.app))) throw error;
+    for (;;) {
+      try {
+        return await publish(event);
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== "STORE_FULL") throw error;
+        if (await budget.suppress(delivery.app)) return;
+      }
     }
   };
 }

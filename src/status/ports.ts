@@ -23,7 +23,7 @@ export interface SuppressedEvents {
 export interface EventBudget {
   /** Whether an event of the app may be published; counts it. Always true while Redis is down. Never rejects. */
   take(app: string): Promise<boolean>;
-  /** Counts an event that can't be published. @returns whether it is counted */
+  /** Counts an event that was taken and can't be published. @returns whether it is counted */
   suppress(app: string): Promise<boolean>;
   /** All that are not reported yet. @throws AppError REDIS_UNREACHABLE */
   suppressed(): Promise<readonly SuppressedEvents[]>;

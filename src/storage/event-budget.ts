@@ -1,6 +1,7 @@
 /**
- * Limits the `delivery.*` events of an app to so many a minute, over all replicas. A minute begins with its first event. Events
- * beyond the limit, and those that can't be stored, are counted by app and minute until they are reported, so that they outlive the replica that suppressed them.
+ * Limits the `delivery.*` events of an app to so many a minute, over all replicas. A minute begins with its first event. Events beyond the
+ * limit, and those that can't be stored, are counted by app and minute until they are reported, so that they outlive the replica that
+ * suppressed them.
  */
 import type { EventBudget } from "../status/ports.ts";
 import { keys } from "./keys.ts";
@@ -10,7 +11,7 @@ import { countIn, type RedisProblem, reading } from "./redis-reading.ts";
 export const EVENTS_PER_MINUTE = 100;
 const MINUTE_MS = 60_000;
 
-/** KEYS the app's minute, suppressed counts; ARGV now, length of the minute, limit, app. @returns 1: within the limit */
+/** KEYS the app's minute, suppressed counts; ARGV now, length of the minute, limit, app, events. @returns 1: within the limit */
 const TAKE = `
 local now, length = tonumber(ARGV[1]), tonumber(ARGV[2])
 local start = tonumber(redis.call('HGET', KEYS[1], 'start') or '')
@@ -18,31 +19,31 @@ if not start or math.abs(now - start) >= length then
   redis.call('HSET', KEYS[1], 'start', ARGV[1], 'count', 0)
 end
 redis.call('PEXPIRE', KEYS[1], length * 2)
-if redis.call('HINCRBY', KEYS[1], 'count', 1) <= tonumber(ARGV[3]) then return 1 end
+if redis.call('HINCRBY', KEYS[1], 'count', ARGV[5]) <= tonumber(ARGV[3]) then return 1 end
 redis.call('HINCRBY', KEYS[2], ARGV[4] .. ' ' .. redis.call('HGET', KEYS[1], 'start'), 1)
 return 0
 `;
 
 type ScriptedRedis = RedisClient & {
-  takeEvent(minuteKey: string, suppressedKey: string, now: number, lengthMs: number, limit: number, app: string): Promise<number>;
+  takeEvent(minuteKey: string, suppressedKey: string, ...args: readonly (number | string)[]): Promise<number>;
 };
 
 export function createEventBudget(redis: RedisClient, now: () => number, problem: RedisProblem): EventBudget {
   redis.defineCommand("takeEvent", { lua: TAKE, numberOfKeys: 2 });
   const scripted = redis as ScriptedRedis;
-  /** @returns whether it is over the limit, and counted among the suppressed; false while Redis is down */
-  const isSuppressed = async (app: string, limit: number): Promise<boolean> => {
+  /** @returns whether the app is over the limit with so many events more, and one is counted as suppressed; false while Redis is down */
+  const isSuppressed = async (app: string, limit: number, events: 0 | 1): Promise<boolean> => {
     if (problem() !== null) return false;
     try {
-      return (await scripted.takeEvent(keys.eventMinute(app), keys.suppressed, now(), MINUTE_MS, limit, app)) === 0;
+      return (await scripted.takeEvent(keys.eventMinute(app), keys.suppressed, now(), MINUTE_MS, limit, app, events)) === 0;
     } catch {
       return false;
     }
   };
 
   return {
-    take: async (app) => !(await isSuppressed(app, EVENTS_PER_MINUTE)),
-    suppress: (app) => isSuppressed(app, 0),
+    take: async (app) => !(await isSuppressed(app, EVENTS_PER_MINUTE, 1)),
+    suppress: (app) => isSuppressed(app, -1, 0),
 
     suppressed: () =>
       reading("the suppressed events", problem, async () => {

@@ -141,6 +141,9 @@ describe("the limit of an app's delivery events", () => {
     expect(await budget(NOON).suppress("acme")).toBe(true);
     expect(await budget(NOON).suppressed()).toEqual([{ app: "acme", since: NOON, until: NOON + MINUTE, count: 1 }]);
     expect(await budget(NOON, "Redis is down").suppress("acme")).toBe(false);
+    // What was taken is not taken again.
+    for (let n = 1; n < EVENTS_PER_MINUTE; n++) await budget(NOON).suppress("acme");
+    expect(await budget(NOON).take("acme")).toBe(true);
   });
 
   test("is not kept while Redis is down or holds something else", async () => {

@@ -7,13 +7,23 @@ import { silentLogger } from "../../support/silent-logger.ts";
 
 type Answer = "ack" | "duplicate" | Error;
 
-const REFUSED = new Error("insufficient storage");
+const REFUSED = new Error("the connection was lost");
+const FULL = answered(503, 10077, "maximum messages exceeded");
+const DUPLICATE_IN_PROCESS = answered(409, 10158, "duplicate message id is in process");
+
+function answered(code: number, errorCode: number, description: string): NatsError {
+  const error = new NatsError(description, String(code));
+  error.api_error = { code, err_code: errorCode, description };
+  return error;
+}
 
 /** A stream that gives these answers, then the last one again and again. */
 function publishTo(answers: readonly Answer[], isUp: () => boolean = () => true) {
   const clock = createManualClock();
   const tries: Array<{ readonly subject: string; readonly body: string; readonly atMs: number }> = [];
   const startedAt = clock.now();
+  const logged: string[] = [];
+  const log = (_fields: object, text: string): void => void logged.push(text);
   const durable = createDurablePublish({
     async publish({ subject, body }) {
       const answer = answers[Math.min(tries.length, answers.length - 1)];
@@ -21,9 +31,9 @@ function publishTo(answers: readonly Answer[], isUp: () => boolean = () => true)
       if (answer instanceof Error) throw answer;
       return { seq: 42, stream: "T", ...(answer === "duplicate" ? { duplicate: true } : {}) } as PubAck;
     },
-    ...{ clock, isUp, logger: silentLogger },
+    ...{ clock, isUp, logger: { ...silentLogger, error: log, info: log } },
   });
-  return { clock, tries, durable };
+  return { clock, tries, durable, logged };
 }
 
 const aMessage = (more: Partial<MessageToStore> = {}): MessageToStore => ({
@@ -63,16 +73,43 @@ test("PUBLISH-1: nothing is tried after the deadline, and the caller may try aga
   expect(tries.map(({ atMs }) => atMs)).toEqual([0, 500, 1_000]);
 });
 
-test("PUBLISH-1: a message that the server refuses for two seconds is not tried any longer, and no answer is no refusal", async () => {
-  const full = new NatsError("insufficient storage", "503");
-  full.api_error = { code: 503, err_code: 10077, description: "insufficient storage" };
-  const { clock, tries, durable } = publishTo([full, REFUSED, full]);
-  const stored = expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: true });
+test("PUBLISH-1: a message that there is no room for is not tried longer than two seconds; no answer, and another one, is no refusal", async () => {
+  const { clock, tries, durable } = publishTo([FULL, REFUSED, FULL, DUPLICATE_IN_PROCESS, FULL]);
+  const stored = expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "STORE_FULL", retryable: true });
   await clock.advance(60_000);
   await stored;
-  // The third is the first of a series.
-  expect(tries.map(({ atMs }) => atMs)).toEqual([0, 500, 1_000, 1_500, 2_000, 2_500]);
-  expect(durable.refusing()).toEqual([]);
+  // The fifth is the first of a series.
+  expect(tries.map(({ atMs }) => atMs)).toEqual([0, 500, 1_000, 1_500, 2_000, 2_500, 3_000, 3_500]);
+});
+
+test("PUBLISH-1: those that have waited for two seconds are not stored either when one of their window is not", async () => {
+  const { clock, tries, durable } = publishTo([FULL]);
+  const ends: string[] = [];
+  const store = (nth: number, until: number | null): void =>
+    void durable.store(aMessage({ body: () => String(nth) }), until).catch(({ code }) => void ends.push(`${nth} ${code}`));
+  for (let nth = 0; nth < 600; nth++) store(nth, null);
+  store(600, clock.now() + 60_000);
+  await clock.advance(1_200);
+  store(601, null);
+  await clock.advance(300);
+  expect(ends).toHaveLength(256);
+  // The next window's last try is when the others have waited for longer.
+  await clock.advance(1_500);
+  expect(ends).toHaveLength(600);
+  expect(new Set(ends.map((end) => end.split(" ")[1]))).toEqual(new Set(["STORE_FULL"]));
+  expect(new Set(tries.map(({ body }) => body)).size).toBe(2 * 256 + 2);
+  expect(durable.counts()).toMatchObject({ pending: 2, waiting: 0 });
+  durable.stop();
+  await clock.advance(500);
+  expect(ends.slice(600).toSorted()).toEqual(["600 STREAM_REFUSED", "601 STREAM_REFUSED"]);
+});
+
+test("a full store does not end the wait of a caller with a deadline before it, nor does it name it otherwise", async () => {
+  const { clock, tries, durable } = publishTo([FULL]);
+  const stored = expect(durable.store(aMessage(), clock.now() + 5_000)).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: true });
+  await clock.advance(60_000);
+  await stored;
+  expect(tries).toHaveLength(10);
 });
 
 test("with a deadline nothing is published while NATS is down: the library would send it later", async () => {
@@ -87,9 +124,7 @@ test("with a deadline nothing is published while NATS is down: the library would
 });
 
 test("PUBLISH-2: a message that is too large is tried once", async () => {
-  const tooLarge = new NatsError("message size exceeds maximum allowed", "400");
-  tooLarge.api_error = { code: 400, err_code: 10054, description: "message size exceeds maximum allowed" };
-  const { tries, durable } = publishTo([tooLarge]);
+  const { tries, durable } = publishTo([answered(400, 10054, "message size exceeds maximum allowed")]);
   await expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: false });
   expect(tries).toHaveLength(1);
   expect(durable.refusing()).toEqual([]);
@@ -103,6 +138,26 @@ test("PUBLISH-3: a message that the stream accepts does not end the refusal of a
   expect(durable.refusing()).toEqual(["retries"]);
   durable.stop();
   await clock.advance(500);
+  expect(durable.refusing()).toEqual([]);
+});
+
+test("PUBLISH-3: a full stream refuses until it stores something, or nothing comes back to it; the log says each once", async () => {
+  const { clock, durable, logged } = publishTo([...Array<Answer>(12).fill(FULL), "ack", FULL]);
+  const store = (): void => void durable.store(aMessage(), null).catch(() => {});
+  for (let n = 0; n < 3; n++) {
+    store();
+    await clock.advance(10_000);
+    expect([durable.counts().pending, durable.refusing()]).toEqual([0, ["retries"]]);
+  }
+  expect(logged).toEqual(["stream refuses messages; their sources stay unacknowledged"]);
+  store();
+  await clock.advance(0);
+  expect(durable.refusing()).toEqual([]);
+  expect(logged.slice(1)).toEqual(["stream accepts messages again"]);
+  store();
+  await clock.advance(30_000);
+  expect(durable.refusing()).toEqual(["retries"]);
+  await clock.advance(40_000);
   expect(durable.refusing()).toEqual([]);
 });
 
