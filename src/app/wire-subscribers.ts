@@ -51,7 +51,8 @@ export function wireSubscribers(given: Given) {
   const { config, nats, redis, manager, names, index, registryStore, acks, bulkhead, deliveryStreams, orderRecords } = given;
   const { directLimit, replica, clock, logger } = given;
   const eventLimits = eventLimitsOf(config, given.maxPayloadBytes);
-  const pulling = { ...given, connection: nats, acks, giveBacks: createGiveBacks(redis, clock), mayPull: registryStore.isCurrent };
+  const giveBacks = createGiveBacks(redis, clock, () => given.state.phase === "stopping");
+  const pulling = { ...given, connection: nats, acks, giveBacks, mayPull: registryStore.isCurrent };
   const handling = { ...pulling, log: given.requestLog, streams: deliveryStreams, registry: index, match: index.match };
   const deliverEvent = createDeliverEvent(given);
   const readEvent = createReadEvent(names, eventLimits);

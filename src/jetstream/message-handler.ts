@@ -7,12 +7,15 @@
  *           becomes a dead letter undecoded. Deliveries that were given back don't count. While their number is unknown, no message is
  *           poison.
  * HANDLE-3  A message whose lease is over is dropped: another replica has it.
- * HANDLE-4  One whose outcome a stream refuses is given back, so that others of its consumer get their turn meanwhile. The stream's
- *           refusal is in the log already (PUBLISH-3).
+ * HANDLE-4  One whose outcome a stream refuses is given back, so that others of its consumer get their turn meanwhile, and for longer each
+ *           time: every attempt costs its receiver a request. The stream's refusal is in the log already (PUBLISH-3).
+ * HANDLE-5  While Redis takes no notes of give-backs, such a message is held instead: given back, it would count towards poison, and
+ *           whether its deliveries are done is unknown.
  */
 import type { GiveUp } from "../delivery/give-up.ts";
-import { isLeaseOver } from "../delivery/source-lease.ts";
+import { isLeaseOver, LeaseOver } from "../delivery/source-lease.ts";
 import { AppError, isRefusedForNow, messageOf } from "../model/app-error.ts";
+import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import type { ConsumedMessage, GiveBacks } from "./message.ts";
 
@@ -21,8 +24,14 @@ export type MessageEnd = { readonly kind: "ack" } | { readonly kind: "nak"; read
 
 export const ACK: MessageEnd = { kind: "ack" };
 
-/** Delay after a fault that is not the message's. */
+/** The first delay after a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
+const MOST_DOUBLINGS = 5;
+
+/** The delay doubles with each delivery. */
+export function growingDelayMs({ deliveries }: Pick<ConsumedMessage, "deliveries">): number {
+  return AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, MOST_DOUBLINGS);
+}
 
 export type Decoded<T> = { readonly ok: true; readonly content: T } | { readonly ok: false; readonly problem: string };
 
@@ -36,20 +45,27 @@ export interface MessageHandlerOptions<T> {
   readonly appOf: (message: ConsumedMessage) => string | null;
   /** Called after the message has ended, however it ended. */
   readonly onEnd?: (message: ConsumedMessage) => void;
+  /** Delay after a fault that may be the message's. */
   readonly retryDelayMs?: (message: ConsumedMessage) => number;
 }
 
 export interface MessageHandlerDependencies {
-  readonly giveBacks: Pick<GiveBacks, "count">;
+  readonly giveBacks: Pick<GiveBacks, "count" | "mayGiveBack">;
   readonly giveUp: Pick<GiveUp, "message">;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
 export function createMessageHandler<T>(
-  { giveBacks, giveUp, logger }: MessageHandlerDependencies,
+  { giveBacks, giveUp, clock, logger }: MessageHandlerDependencies,
   { decode, handle, appOf, onEnd, retryDelayMs }: MessageHandlerOptions<T>,
 ): (message: ConsumedMessage) => void {
   const fail = (message: ConsumedMessage, error: unknown): void => {
+    // HANDLE-5.
+    if (isTransient(error) && !giveBacks.mayGiveBack()) {
+      clock.after(AGAIN_AFTER_MS, () => fail(message, message.isOurs() ? error : new LeaseOver(message)));
+      return;
+    }
     endFailed(message, error, logger, retryDelayMs?.(message));
     onEnd?.(message);
   };
@@ -103,7 +119,7 @@ export function decodedText<T>(decode: (text: string) => T): (message: ConsumedM
   };
 }
 
-/** Ends a message whose handling failed. */
+/** Ends a message whose handling failed. @param delayMs after a fault that may be the message's */
 export function endFailed(message: ConsumedMessage, error: unknown, logger: Logger, delayMs = AGAIN_AFTER_MS): void {
   // HANDLE-3.
   if (isLeaseOver(error)) return message.drop();
@@ -111,7 +127,7 @@ export function endFailed(message: ConsumedMessage, error: unknown, logger: Logg
     const { subject, stream, sequence } = message;
     logger.error({ subject, stream, sequence, error: messageOf(error) }, "message will be handled again");
   }
-  if (isTransient(error)) message.nak(delayMs);
+  if (isTransient(error)) message.nak(growingDelayMs(message));
   else message.fail(delayMs);
 }
 

@@ -44,6 +44,8 @@ export interface ConsumedMessage extends Slotted {
 /** The deliveries of a message that ended without a crash, counted over all replicas. */
 export interface GiveBacks {
   note(message: Pick<ConsumedMessage, "stream" | "sequence">): void;
+  /** Whether all notes are saved. True, too, while the process stops: what it holds is not to wait for another replica. */
+  mayGiveBack(): boolean;
   /** Null when the count can't be read. */
   count(message: Pick<ConsumedMessage, "stream" | "sequence">): Promise<number | null>;
 }

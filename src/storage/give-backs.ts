@@ -1,7 +1,8 @@
 /**
  * Counts how often a message was given back, so that the other redeliveries count as crashes (jetstream/message.ts).
  *
- * BACK-1  A note that Redis did not take is added when it does. Until then the count of every message is unknown: other replicas have lost notes, too.
+ * BACK-1  A note that Redis did not take is added when it does. Until then the count of every message is unknown: other replicas have lost
+ *         notes, too.
  */
 import type { Clock } from "../model/clock.ts";
 import { keys } from "./keys.ts";
@@ -19,7 +20,7 @@ interface Message {
   readonly sequence: number;
 }
 
-export function createGiveBacks(redis: RedisClient, clock: Clock) {
+export function createGiveBacks(redis: RedisClient, clock: Clock, isStopping = (): boolean => false) {
   /** By key. */
   const unsaved = new Map<string, number>();
   let isWaiting = false;
@@ -36,7 +37,9 @@ export function createGiveBacks(redis: RedisClient, clock: Clock) {
     if (isWaiting || unsaved.size === 0) return;
     isWaiting = true;
     clock.after(ADD_AGAIN_MS, async () => {
-      for (const [key, count] of [...unsaved]) {
+      for (const key of unsaved.keys()) {
+        // Others may have been noted since.
+        const count = unsaved.get(key) ?? 0;
         unsaved.delete(key);
         await add(key, count);
         if (unsaved.has(key)) break;
@@ -50,6 +53,7 @@ export function createGiveBacks(redis: RedisClient, clock: Clock) {
     note({ stream, sequence }: Message): void {
       void add(keys.giveBacks(stream, sequence), 1).then(addLater);
     },
+    mayGiveBack: () => !isWaiting || isStopping(),
     async count({ stream, sequence }: Message): Promise<number | null> {
       if (isWaiting) return null;
       try {

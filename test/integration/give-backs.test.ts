@@ -46,3 +46,38 @@ test("BACK-1: those that Redis did not take are added later, and no message's co
   await eventually(async () => (await giveBacks.count(message)) === 12);
   expect(await giveBacks.count(other)).toBe(0);
 });
+
+test("BACK-1: what is noted while others are added is added, too, and nothing may be given back before", async () => {
+  const tasks: Array<() => unknown> = [];
+  const after = (_delayMs: number, task: () => unknown) => {
+    tasks.push(task);
+    return () => {};
+  };
+  const giveBacks = createGiveBacks(redis, { ...systemClock, after });
+  const other = { ...message, sequence: 8 };
+  const OTHER_KEY = "posthorn:give-backs:T_EVENTS:8";
+  await look.mset(KEY, "something else", OTHER_KEY, "something else");
+  for (const one of [message, other]) giveBacks.note(one);
+  await redis.get("posthorn:nothing");
+  expect(giveBacks.mayGiveBack()).toBe(false);
+  await look.del(KEY);
+  // Redis answers in this order.
+  giveBacks.note(other);
+  tasks.shift()?.();
+  await eventually(() => tasks.length === 1);
+  await look.del(OTHER_KEY);
+  tasks.shift()?.();
+  await eventually(async () => giveBacks.mayGiveBack());
+  expect([await giveBacks.count(message), await giveBacks.count(other)]).toEqual([1, 2]);
+});
+
+test("while the process stops, what it holds may be given back in any case", async () => {
+  let isStopping = false;
+  const giveBacks = createGiveBacks(redis, systemClock, () => isStopping);
+  await look.set(KEY, "something else");
+  giveBacks.note(message);
+  await eventually(() => !giveBacks.mayGiveBack());
+  isStopping = true;
+  expect(giveBacks.mayGiveBack()).toBe(true);
+  await look.del(KEY);
+});

@@ -41,7 +41,7 @@ describePullConsumer(async () => {
       ...{ connection, manager, connectionState, clock: systemClock, logger: silentLogger },
       acks: createAckBatcher(connection, connectionState, systemClock),
       consumerDeletions: createConsumerDeletions(connection, silentLogger),
-      giveBacks: { note: () => {}, count: async () => 0 },
+      giveBacks: { note: () => {}, mayGiveBack: () => true, count: async () => 0 },
       mayPull: () => true,
     },
     options: { settings, recover },

@@ -123,7 +123,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   };
 
   // The events' own consumer counts by event, too: what is dropped here must not hide a crash there.
-  const giveBacks = { note() {}, count: async () => 0 };
+  const giveBacks = { note() {}, mayGiveBack: () => true, count: async () => 0 };
   const loop: PullConsumer = createPullConsumer(
     { ...dependencies, giveBacks },
     {

@@ -19,7 +19,15 @@ import type { AckBatcher } from "../../jetstream/ack-batcher.ts";
 import type { ConsumerSettings } from "../../jetstream/consumers.ts";
 import type { HeldBytes } from "../../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
-import { ACK, AGAIN_AFTER_MS, createMessageHandler, decodedText, type MessageEnd, shouldRequeue } from "../../jetstream/message-handler.ts";
+import {
+  ACK,
+  AGAIN_AFTER_MS,
+  createMessageHandler,
+  decodedText,
+  growingDelayMs,
+  type MessageEnd,
+  shouldRequeue,
+} from "../../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../../jetstream/pull-consumer.ts";
 import { isRefusedForNow } from "../../model/app-error.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../../model/delivery-message.ts";
@@ -49,8 +57,6 @@ export interface QueueConsumerOptions {
 
 /** How often a message that has to wait asks again whether it may go. */
 const ASK_AGAIN_MS = 1_000;
-/** Doublings of the wait after a fault. */
-const LONGEST_BACKOFF = 6;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions) {
   const { attemptParked, heldBytes, attemptsSoon, clock } = dependencies;
@@ -114,7 +120,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     appOf: () => queue.app,
     onEnd: options.onIdle,
     // A fault that is not the message's may last. Longer and longer delays keep the message from counting as poison.
-    retryDelayMs: ({ deliveries }) => AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, LONGEST_BACKOFF),
+    retryDelayMs: growingDelayMs,
   });
   const { settings, recover } = options;
   const loop: PullConsumer = createPullConsumer(

@@ -9,6 +9,7 @@ import {
   type MessageHandlerOptions,
 } from "../../../src/jetstream/message-handler.ts";
 import { AppError } from "../../../src/model/app-error.ts";
+import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
 interface Case {
@@ -25,7 +26,11 @@ function handlerOf({ text = "{}", deliveries = 1, givenBack = 0, deadLetter, han
   const ends: string[] = [];
   const deadLetters: string[] = [];
   const logged: unknown[] = [];
+  const clock = createManualClock();
+  const redis = { takesNotes: true };
+  const lease = { isOurs: true };
   const message = {
+    isOurs: () => lease.isOurs,
     ...{ subject: "t.retries.0.acme", stream: "T_RETRIES", sequence: 7, deliveries, data: Buffer.from(text) },
     ack: () => void ends.push("ack"),
     nak: (delayMs: number) => void ends.push(`nak ${delayMs}`),
@@ -34,7 +39,8 @@ function handlerOf({ text = "{}", deliveries = 1, givenBack = 0, deadLetter, han
   } as unknown as ConsumedMessage;
   const handleMessage = createMessageHandler<unknown>(
     {
-      giveBacks: { count: async () => givenBack },
+      giveBacks: { count: async () => givenBack, mayGiveBack: () => redis.takesNotes },
+      clock,
       giveUp: {
         async message(_message, reason, error, app) {
           await deadLetter;
@@ -45,7 +51,7 @@ function handlerOf({ text = "{}", deliveries = 1, givenBack = 0, deadLetter, han
     },
     { decode: decodedText(JSON.parse), handle, appOf: () => "acme", onEnd: () => void ends.push("ended") },
   );
-  return { ends, deadLetters, logged, message, handleMessage };
+  return { ends, deadLetters, logged, message, handleMessage, clock, redis, lease };
 }
 
 async function ended(given: Case): Promise<{ readonly ends: readonly string[]; readonly deadLetters: readonly string[] }> {
@@ -112,6 +118,31 @@ test.each([
   await new Promise(setImmediate);
   expect(logged).toHaveLength(lines);
 });
+
+test.each([
+  [1, "nak 1000"],
+  [3, "nak 4000"],
+  [50, "nak 32000"],
+])("HANDLE-4: a message that a stream refuses comes back later each time: delivery %i", async (deliveries, end) => {
+  const refused = new AppError("STORE_FULL", "", { retryable: true });
+  expect((await ended({ deliveries, givenBack: 49, handle: fails(refused) })).ends).toEqual([end, "ended"]);
+});
+
+test.each([true, false])(
+  "HANDLE-5: a message that a stream refuses is held while Redis takes no notes (its lease runs: %s)",
+  async (isOurs) => {
+    const { ends, message, handleMessage, clock, redis, lease } = handlerOf({
+      handle: fails(new AppError("STORE_FULL", "", { retryable: true })),
+    });
+    redis.takesNotes = false;
+    handleMessage(message);
+    await clock.advance(60_000);
+    expect(ends).toEqual([]);
+    [redis.takesNotes, lease.isOurs] = [true, isOurs];
+    await clock.advance(1_000);
+    expect(ends).toEqual([isOurs ? "nak 1000" : "drop", "ended"]);
+  },
+);
 
 test("a message that is kept for later has no end until it is passed in again", async () => {
   let isItsTurn = false;

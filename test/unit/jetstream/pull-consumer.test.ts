@@ -23,7 +23,11 @@ function createWorld() {
     ...{ connection, manager, connectionState, clock, logger: silentLogger },
     acks: createAckBatcher(connection, connectionState, clock),
     consumerDeletions: createConsumerDeletions(connection, silentLogger),
-    giveBacks: { note: ({ sequence }: { readonly sequence: number }) => void noted.push(sequence), count: async () => 0 },
+    giveBacks: {
+      note: ({ sequence }: { readonly sequence: number }) => void noted.push(sequence),
+      mayGiveBack: () => true,
+      count: async () => 0,
+    },
     monotonicNow: () => clock.now() + suspension.ms,
     mayPull: () => true,
   };

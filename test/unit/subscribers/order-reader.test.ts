@@ -23,7 +23,7 @@ test("what a reader lets go of does not count as given back by the events' own c
       manager: { ...manager, consumers: { ...manager.consumers, async *list() {} } } as never,
       acks: createAckBatcher(connection, connectionState, clock),
       consumerDeletions: createConsumerDeletions(connection, silentLogger),
-      giveBacks: { note: ({ sequence }) => void givenBack.push(sequence), count: async () => 0 },
+      giveBacks: { note: ({ sequence }) => void givenBack.push(sequence), mayGiveBack: () => true, count: async () => 0 },
       monotonicNow: clock.now,
       mayPull: () => true,
       registry: { app: () => undefined },

@@ -43,7 +43,7 @@ beforeEach(() => {
     ...{ connection, manager, connectionState, clock, names, logger: silentLogger },
     acks: createAckBatcher(connection, connectionState, clock),
     consumerDeletions: createConsumerDeletions(connection, silentLogger),
-    giveBacks: { note: () => {}, count: async () => 0 },
+    giveBacks: { note: () => {}, mayGiveBack: () => true, count: async () => 0 },
     monotonicNow: () => clock.now(),
     mayPull: () => true,
     giveUp: { delivery: unused, message: unused },
