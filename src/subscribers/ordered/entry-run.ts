@@ -1,6 +1,6 @@
 /** One run of an ordered delivery: its attempt, and what follows from it. Each run ends with `later` or `leave` of the index. */
 import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
-import type { HandledMessage, HandOut, ParkedQueue } from "../../delivery/ports.ts";
+import type { HandledMessage, HandOut } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
@@ -28,8 +28,6 @@ const AGAIN_AFTER_MS = 1_000;
 export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entry) => Promise<void> {
   const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
   const { isFlowing, isActive, isOwner, onCircuitOpen } = dependencies;
-  const own: ParkedQueue = { app, installationUuid: null };
-  const share = `ordered:${app}`;
 
   const laterSoon = (entry: Entry): void => index.later(entry, clock.now() + SOON_MS);
   /** Reads a delivery that is not in memory. @returns null when its message is gone */
@@ -61,10 +59,14 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
     const mayStop = disposition.reason !== "uninstalled" && index.orderBy() !== "none" && registry.app(app)?.onExhausted === "stop";
     const deadLetter = await entryStore.apply(entry, disposition);
     if (!mayStop || deadLetter === null) return index.leave(entry);
-    await entryStore.store(entry, { ...disposition.delivery, stores: disposition.delivery.stores + 1 }, null, deadLetter);
-    const stopped = { app, delivery_id: disposition.delivery.id, dead_letter: deadLetter };
-    logger.warn(stopped, "a key stops until its dead letter is replayed or deleted");
+    await stop(entry, disposition.delivery, deadLetter);
+  };
+
+  /** Its dead letter is stored: while this can't be, only this is done again. */
+  const stop = async (entry: Entry, delivery: Delivery, deadLetter: number): Promise<void> => {
     entry.blockedBy = deadLetter;
+    await entryStore.store(entry, { ...delivery, stores: delivery.stores + 1 }, null, deadLetter);
+    logger.warn({ app, delivery_id: delivery.id, dead_letter: deadLetter }, "a key stops until its dead letter is replayed or deleted");
     index.later(entry, NEVER);
   };
 
@@ -78,8 +80,8 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
         stream: event === null ? "parked" : "events",
       },
       {
-        queue: own,
-        share,
+        queue: { app, installationUuid: null },
+        share: `ordered:${app}`,
         mayBeDone: entry.mayBeDone || event === null || entry.sequences.length > 0,
         // The installation may have begun to flow meanwhile, and what was stored for it may be older (ORDER-4).
         isWanted: () => isActive() && !queues.isUnread(delivery.installationUuid) && index.isOldest(entry),
@@ -98,6 +100,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
     if (entry.isBeingStored) return laterSoon(entry);
     const delivery = await load(entry);
     if (delivery === null) return index.leave(entry);
+    if (entry.blockedBy !== undefined) return stop(entry, delivery, entry.blockedBy);
     const { installationUuid } = delivery;
     if (queues.isUnread(installationUuid) && isFlowing({ app, installationUuid })) {
       queues.readFlowing();
