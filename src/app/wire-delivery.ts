@@ -33,7 +33,7 @@ export type DeliveryParts = ReturnType<typeof wireDelivery>;
 
 /** How long a delivery waits for its app's share before it is parked. */
 const BULKHEAD_WAIT_MS = 500;
-/** How long a person waits for what they asked to be stored; as long as a publish without an answer takes. */
+/** How long a person waits for what they asked to be stored; longer than a publish without an answer takes. */
 const STORED_WITHIN_MS = 5_000;
 
 export function wireDelivery(given: Given) {

@@ -1,4 +1,5 @@
 /** Handles all deliveries of one message. */
+import { allEnded } from "../model/all-ended.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
@@ -39,8 +40,4 @@ export function createDeliverEvent({ dispatcher, inFlight, skipDelivered }: Deli
     if (only !== undefined && deliveries.length === 1) return deliver(only, trace, source, mayBeDone);
     return allEnded(deliveries.map((delivery) => deliver(delivery, trace, source, mayBeDone)));
   };
-}
-
-async function allEnded(work: ReadonlyArray<Promise<void>>): Promise<void> {
-  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
 }

@@ -13,6 +13,7 @@
 import { firstTier } from "../delivery/delay-tiers.ts";
 import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef } from "../delivery/ports.ts";
 import { requireLease } from "../delivery/source-lease.ts";
+import { allEnded } from "../model/all-ended.ts";
 import { AppError } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
@@ -188,7 +189,8 @@ function fanOutWriter({ names, store, deadline }: WriterContext): DeliveryStream
     const count = 2 ** Math.max(0, Math.ceil(Math.log2(targets.length / TARGETS_PER_BATCH)));
     const batches = batchesOf(targets, count);
     for (let from = 0; from < count; from += BATCHES_AT_ONCE) {
-      await Promise.all(
+      // Stored after its event was given back, a batch would come beside those that the event is stored in again.
+      await allEnded(
         batches.slice(from, from + BATCHES_AT_ONCE).map((batchTargets, at) => {
           const batch = { event, eventSequence, targets: batchTargets };
           const messageId = `fan-out:${count}:${from + at}:${stream}:${sequence}:${event.publishedAt}`;

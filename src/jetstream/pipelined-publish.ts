@@ -2,7 +2,18 @@
  * Publishes many messages to JetStream at once: one subscription receives all acks. The library's own publish makes an Error with a
  * stack trace and a timer for each message.
  */
-import { type ApiError, createInbox, ErrorCode, headers, type Msg, type MsgHdrs, type NatsConnection, NatsError, type PubAck } from "nats";
+import {
+  type ApiError,
+  createInbox,
+  ErrorCode,
+  Events,
+  headers,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  NatsError,
+  type PubAck,
+} from "nats";
 import type { Clock } from "../model/clock.ts";
 import { createSlots, type Slotted } from "../model/slots.ts";
 import { INBOX_PREFIX } from "./connection.ts";
@@ -20,6 +31,7 @@ export type PipelinedPublish = (message: MessageToPublish) => Promise<PubAck>;
 interface Waiting extends Slotted {
   /** Ends the reply subject, after the slot: an answer may come when another message has the slot. */
   readonly nth: string;
+  readonly subject: string;
   readonly resolve: (ack: PubAck) => void;
   readonly reject: (error: unknown) => void;
   readonly sentAt: number;
@@ -47,6 +59,18 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
     }
   };
 
+  /** A server doesn't answer what its user may not publish: it reports that to the connection. */
+  const rejectForbidden = async (): Promise<void> => {
+    for await (const { type, permissionContext: context } of nats.status()) {
+      if (type !== Events.Error || context?.operation !== "publish") continue;
+      waiting.each((one) => {
+        if (one.subject !== context.subject) return;
+        waiting.remove(one);
+        one.reject(new NatsError(`permissions violation for publish to ${one.subject}`, ErrorCode.PermissionsViolation));
+      });
+    }
+  };
+
   const rejectLate = (): void => {
     waiting.each((one) => {
       if (clock.now() - one.sentAt < TIMEOUT_MS) return;
@@ -59,13 +83,14 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
 
   const subscribe = (): void => {
     nats.subscribe(`${inbox}.>`, { callback: (error, message) => error === null && receive(message) });
+    void rejectForbidden();
     isSubscribed = true;
   };
 
   return ({ subject, body, headers: given }) =>
     new Promise((resolve, reject) => {
       if (!isSubscribed) subscribe();
-      const one: Waiting = { slot: 0, nth: String(++last), resolve, reject, sentAt: clock.now() };
+      const one: Waiting = { slot: 0, nth: String(++last), subject, resolve, reject, sentAt: clock.now() };
       waiting.add(one);
       try {
         nats.publish(subject, body, { reply: `${inbox}.${one.slot}.${one.nth}`, headers: headersOf(given) });

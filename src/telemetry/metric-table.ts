@@ -81,7 +81,7 @@ export const METRICS = {
   posthorn_acks_unconfirmed: {
     kind: "gauge",
     together: "sum",
-    help: "Acknowledgements that may not have reached NATS; they are sent again after a reconnect.",
+    help: "Acknowledgements that NATS has not confirmed: those of the last half second at most while it answers. They are sent again after a reconnect.",
   },
   posthorn_publishes_pending: {
     kind: "gauge",

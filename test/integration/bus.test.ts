@@ -18,7 +18,7 @@ import { connectNats, createConnectionState } from "../../src/jetstream/connecti
 import { ensureConsumer, eventsConsumer, parkedConsumer, tierConsumer } from "../../src/jetstream/consumers.ts";
 import { createDeliveryStreams, type DeliveryStreamsDependencies } from "../../src/jetstream/delivery-streams.ts";
 import { createFailureExchange } from "../../src/jetstream/failure-exchange.ts";
-import { isDeletedAlready } from "../../src/jetstream/nats-errors.ts";
+import { isDeletedAlready, natsReason } from "../../src/jetstream/nats-errors.ts";
 import { createPipelinedPublish } from "../../src/jetstream/pipelined-publish.ts";
 import { type ForwardsQuery, readForwards, sequenceAt, textOf } from "../../src/jetstream/read-stream.ts";
 import { createReplicas } from "../../src/jetstream/replicas.ts";
@@ -448,6 +448,28 @@ describe("stores in the streams", () => {
     expect(streams.counts()).toEqual({ pending: 0, pendingBytes: 0, waiting: 0 });
     expect((await manager.streams.info(names.streams.parked)).state.messages).toBe(1);
   });
+});
+
+test("a message that the user may not publish is refused at once, and says why; another one is not", async ({ onTestFinished }) => {
+  const denied = "denied.parked.acme";
+  const user = { user: "posthorn", pass: "secret" };
+  const permissions = `permissions: { publish: { deny: "${denied}" } }`;
+  const own = await startNatsServer({
+    config: `authorization { users: [{ user: "${user.user}", password: "${user.pass}", ${permissions} }] }`,
+  });
+  const limited = await connect({ servers: own.url, ...user });
+  onTestFinished(async () => {
+    await limited.close();
+    await own.stop();
+  });
+  const limitedManager = await limited.jetstreamManager();
+  await limitedManager.streams.add({ name: "PARKED", subjects: ["denied.>", "allowed.>"] });
+  const publish = createPipelinedPublish(limited, systemClock);
+  const other = publish({ subject: "allowed.parked.acme", body: "1", headers: {} });
+  const fault: unknown = await publish({ subject: denied, body: "1", headers: {} }).catch((error: unknown) => error);
+  expect(fault).toMatchObject({ code: "PERMISSIONS_VIOLATION", message: `permissions violation for publish to ${denied}` });
+  expect(natsReason(fault)).toMatch(/permission, see docs\/security\.md/);
+  expect(await other).toMatchObject({ seq: 1 });
 });
 
 describe("the stalledConsumer", () => {

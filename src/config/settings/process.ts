@@ -3,12 +3,13 @@ import { availableParallelism } from "node:os";
 import { duration, integer, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
 import { parseChoice, parseIntegerOf } from "../values.ts";
 
-const parseCount = parseIntegerOf(1, 256);
+const MOST_PROCESSES = 256;
+const parseCount = parseIntegerOf(1, MOST_PROCESSES);
 
 /** @throws Error with what was wanted */
 function parseProcesses(text: string): number {
   try {
-    return text === "auto" ? availableParallelism() : parseCount(text);
+    return text === "auto" ? Math.min(MOST_PROCESSES, availableParallelism()) : parseCount(text);
   } catch (error) {
     throw new Error((error as Error).message.replace("wanted ", "wanted auto, or "));
   }
@@ -24,7 +25,7 @@ export const PROCESS_SETTINGS = {
     form: "whole number or `auto`",
     group: PROCESS,
     about:
-      "Worker processes under one parent, which share the API's port; `auto` is one for each core. Settings with “per process” are for each of them.",
+      "Worker processes under one parent, which share the API's port; `auto` is one for each core, at most 256. Settings with “per process” are for each of them.",
   }),
   DRAIN_TIMEOUT: duration("25s", { group: PROCESS, about: "How long a shutdown waits for attempts in flight." }, 1, LONGEST_WAIT_MS),
   LOG_LEVEL: setting({

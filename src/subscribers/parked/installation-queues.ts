@@ -70,6 +70,8 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
       if (!isLeaseOver(error))
         logger.warn({ ...queue, sequence: source.sequence, error: messageOf(error) }, "a parked delivery is handled again");
     }
+    // The removal needs no place.
+    places.leave(queue.app);
     // FENCE-2.
     if (isDone && isOurs()) await backlog.remove(parked).catch(() => {});
     handOut?.end();
@@ -92,7 +94,6 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
       }
       await places.enter(queue.app);
       const work = handleOne(queue, parked, fence).then((isDone) => {
-        places.leave(queue.app);
         mayContinue &&= isDone;
         underWay.delete(work);
       });

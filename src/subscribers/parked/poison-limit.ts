@@ -1,11 +1,12 @@
 /**
- * Recognizes a delivery that kills the owner of the queues each time it is decoded or attempted. The owner reads without a consumer that would
- * count redeliveries, so hand-outs are counted in Redis (storage/hand-outs.ts).
+ * Recognizes a delivery that kills the owner of the queues each time it is decoded or attempted. The owner reads without a consumer that
+ * would count redeliveries, so hand-outs are counted in Redis (storage/hand-outs.ts).
  *
  * POISON-1  Only suspects are counted: messages that were stored when an owner took over from one that had not released its lease.
  *           Everything else costs nothing. The deliveries with which broken integrations are probed are always counted.
- * POISON-2  A hand-out counts from just before the attempt until its outcome is stored, or from just before the decoding to its end. If the process survives it, however it ends,
- *           nothing is left of the count; if no attempt follows, the count is as it was. After a stop has begun nothing counts. While the count is unknown, nothing is poison.
+ * POISON-2  A hand-out counts from just before the attempt until its outcome is stored, or from just before the decoding to its end. If the
+ *           process survives it, however it ends, nothing is left of the count; if no attempt follows, the count is as it was. After a stop
+ *           has begun nothing counts. While the count is unknown, nothing is poison.
  * POISON-3  Suspects that were handed out in vain several times are handed out one at a time: only the one that kills the process goes
  *           on being counted, and not those that are in flight with it.
  */

@@ -1,5 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { syncBuiltinESMExports } from "node:module";
+import os, { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
@@ -166,6 +167,20 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     expect(problems({ POSTHORN_TARGET_CA_FILE: cut })[0]).toMatch(/certificates in PEM form; certificate 2 can't be read/);
     authority.remove();
   });
+});
+
+test("a process for each core is never more than may be set", ({ onTestFinished }) => {
+  const { availableParallelism } = os;
+  onTestFinished(() => {
+    os.availableParallelism = availableParallelism;
+    syncBuiltinESMExports();
+  });
+  const processesOn = (cores: number): number => {
+    os.availableParallelism = () => cores;
+    syncBuiltinESMExports();
+    return loadConfig({ POSTHORN_PROCESSES: "auto" }).processes;
+  };
+  expect([processesOn(3), processesOn(384)]).toEqual([3, 256]);
 });
 
 test("several Redis URLs are a cluster, whose nodes are connected to in one way", () => {

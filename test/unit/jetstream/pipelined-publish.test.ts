@@ -14,7 +14,8 @@ let fault: Error | null;
 beforeEach(() => {
   clock = createManualClock();
   [replies, sent, fault] = [[], [], null];
-  const connection: Pick<NatsConnection, "publish" | "subscribe"> = {
+  const connection: Pick<NatsConnection, "publish" | "status" | "subscribe"> = {
+    async *status() {},
     publish(subject, body, options) {
       if (fault !== null) throw fault;
       sent.push({ subject, body: String(body), headers: options?.headers });

@@ -20,12 +20,13 @@ let started: number[];
 let [inFlight, most] = [0, 0];
 let endOf: (sequence: number) => Awaited<ReturnType<AttemptParked>>;
 let applied: string[];
+let removeMs: number;
 let queues: InstallationQueues;
 
 beforeEach(() => {
   clock = createManualClock();
   [fence, stored, tokens, started, applied] = [createFence(2, 100), new Map(), new Map(), [], []];
-  [inFlight, most] = [0, 0];
+  [inFlight, most, removeMs] = [0, 0, 0];
   endOf = () => "done";
   queues = createInstallationQueues({
     backlog: {
@@ -33,7 +34,10 @@ beforeEach(() => {
         const found = [...stored].find(([sequence, uuid]) => sequence > after && uuid === installationUuid);
         return found === undefined ? null : parkedAt(found[0]);
       },
-      remove: async ({ source }) => void stored.delete(source.sequence),
+      async remove({ source }) {
+        await new Promise<void>((resolve) => clock.after(removeMs, resolve));
+        stored.delete(source.sequence);
+      },
     },
     async attemptParked({ source }, { isWanted }) {
       if (!isWanted()) throw new LeaseOver(source);
@@ -84,6 +88,16 @@ describe("queues of installations", () => {
       const ofQueue = started.filter((sequence) => sequence % 3 === n);
       expect(ofQueue).toEqual(ofQueue.toSorted((a, b) => a - b));
     }
+  });
+
+  test("leave the app's places before what is done is removed", async () => {
+    removeMs = 10_000;
+    for (let sequence = 1; sequence <= 8; sequence++) stored.set(sequence, "i");
+    queues.drain([queueOf("i")]);
+    await clock.advance(5 * ATTEMPT_MS);
+    expect([started.length, stored.size, most]).toEqual([8, 8, 4]);
+    await clock.advance(removeMs);
+    expect([stored.size, queues.held()]).toEqual([0, 0]);
   });
 
   test("wait where they are while the circuit is open, and continue with the next look", async () => {
