@@ -41,9 +41,7 @@ writeFileSync(
     installations: everybody.map((app) => ({ uuid: uuidOf(app), app: `app-${app}`, organization_id: String(app) })),
   }),
 );
-/** As `npm start` and the image do: with a young generation that V8 sizes, its pauses come and go with the size. */
-const NODE_OPTIONS = "--max-semi-space-size=16";
-const posthorn = await startPosthorn(world, prefix, { POSTHORN_APPS_FILE: appsFile, NODE_OPTIONS });
+const posthorn = await startPosthorn(world, prefix, { POSTHORN_APPS_FILE: appsFile });
 
 const healthy: Workload = { destinations: HEALTHY, bodyBytes: 1_000, fanOut: 1 };
 const publishFor = (app: number): void =>

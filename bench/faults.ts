@@ -7,6 +7,7 @@ import { readdirSync } from "node:fs";
 import { loadavg } from "node:os";
 import { Redis } from "ioredis";
 import { connect, type NatsConnection } from "nats";
+import { YOUNG_GENERATION } from "../scripts/set-up.mjs";
 import type { Mood } from "../test/chaos/recorder.ts";
 import { runWorld, type World } from "../test/chaos/world.ts";
 import { type PosthornProcess, startPosthorn } from "../test/support/posthorn.ts";
@@ -17,8 +18,6 @@ import { machine, residentMb } from "./support/usage.ts";
 const { minutes, rate } = readOptions("faults", { minutes: 10, rate: 40 });
 
 const MOODS: readonly Mood[] = ["fails", "refuses", "throttles", "resets", "hangs", "flaky", "well"];
-/** As in the Dockerfile: without it the young generation alone grows by more than is allowed below. */
-const YOUNG_GENERATION = "--max-semi-space-size=16";
 const WARM_UP_MS = 30_000;
 const MAX_GROWTH_MB = 100;
 const MAX_MORE_HANDLES = 20;

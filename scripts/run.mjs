@@ -23,10 +23,8 @@ import {
   ROOT,
   SetUpError,
   say,
+  YOUNG_GENERATION,
 } from "./set-up.mjs";
-
-/** As in the Dockerfile (docs/scaling.md#resources). */
-const YOUNG_GENERATION = "--max-semi-space-size=16";
 
 /** What was started here and has to end with the command, last first. @type {Array<() => Promise<unknown> | unknown>} */
 const cleanups = [];

@@ -12,6 +12,11 @@ import { fileURLToPath } from "node:url";
 import { findBinary } from "./servers.mjs";
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+/**
+ * How `npm start`, the benchmarks and the image (Dockerfile) start the program: with a young generation that V8 sizes, memory and pauses
+ * depend on the size that it comes to (docs/scaling.md#resources).
+ */
+export const YOUNG_GENERATION = "--max-semi-space-size=16";
 const MODULES = join(ROOT, "node_modules");
 const NODE_24 = join(MODULES, "node", "bin", process.platform === "win32" ? "node.exe" : "node");
 const OLDEST_NODE = 24;

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Queue } from "bullmq";
 import { AckPolicy, RetentionPolicy, StorageType } from "nats";
 import { freePort } from "../../scripts/servers.mjs";
+import { YOUNG_GENERATION } from "../../scripts/set-up.mjs";
 import { bodyOf, uuidOf, type Workload, type World } from "./world.ts";
 
 /** For bench/floor/loop.ts. */
@@ -112,7 +113,7 @@ export async function startPosthorn(
   const port = settings["POSTHORN_HTTP_PORT"] ?? (await freePort());
   // A file, as a supervisor would have it: reading the lines here would cost the benchmark more than writing them costs Posthorn.
   const log = openSync(join(world.folder, `${prefix}.log`), "a");
-  const child = spawn(process.execPath, [...NODE_OPTIONS, main, "serve"], {
+  const child = spawn(process.execPath, [YOUNG_GENERATION, ...NODE_OPTIONS, main, "serve"], {
     stdio: ["ignore", log, log],
     env: {
       PATH: process.env["PATH"],
