@@ -77,7 +77,7 @@ export const FENCE_HEADER = "posthorn-fence";
 const TRY_AGAIN_MS = 500;
 const REFUSED_FOR_MS = 2_000;
 /** Longer than a message that was given back waits (jetstream/message-handler.ts). */
-const FULL_FOR_MS = 60_000;
+const FULL_FOR_MS = 15_000;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
 const MESSAGE_TOO_LARGE = 10054;
 const NEVER = Number.NEGATIVE_INFINITY;

@@ -26,11 +26,12 @@ export const ACK: MessageEnd = { kind: "ack" };
 
 /** The first delay after a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
-const MOST_DOUBLINGS = 5;
+/** A delivery that a full store refused starts at most this long after there is room. */
+const LONGEST_DELAY_MS = 8_000;
 
 /** The delay doubles with each delivery. */
-export function growingDelayMs({ deliveries }: Pick<ConsumedMessage, "deliveries">): number {
-  return AGAIN_AFTER_MS * 2 ** Math.min(deliveries - 1, MOST_DOUBLINGS);
+export function growingDelayMs({ deliveries }: Pick<ConsumedMessage, "deliveries">, longestMs = LONGEST_DELAY_MS): number {
+  return Math.min(longestMs, AGAIN_AFTER_MS * 2 ** (deliveries - 1));
 }
 
 export type Decoded<T> = { readonly ok: true; readonly content: T } | { readonly ok: false; readonly problem: string };

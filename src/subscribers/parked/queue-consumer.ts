@@ -57,6 +57,8 @@ export interface QueueConsumerOptions {
 
 /** How often a message that has to wait asks again whether it may go. */
 const ASK_AGAIN_MS = 1_000;
+/** After a fault. */
+const LONGEST_DELAY_MS = 60_000;
 
 export function createQueueConsumer(dependencies: QueueConsumerDependencies, options: QueueConsumerOptions) {
   const { attemptParked, heldBytes, attemptsSoon, clock } = dependencies;
@@ -120,7 +122,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
     appOf: () => queue.app,
     onEnd: options.onIdle,
     // A fault that is not the message's may last. Longer and longer delays keep the message from counting as poison.
-    retryDelayMs: growingDelayMs,
+    retryDelayMs: (message) => growingDelayMs(message, LONGEST_DELAY_MS),
   });
   const { settings, recover } = options;
   const loop: PullConsumer = createPullConsumer(

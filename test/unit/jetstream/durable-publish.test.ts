@@ -155,9 +155,9 @@ test("PUBLISH-3: a full stream refuses until it stores something, or nothing com
   expect(durable.refusing()).toEqual([]);
   expect(logged.slice(1)).toEqual(["stream accepts messages again"]);
   store();
-  await clock.advance(30_000);
+  await clock.advance(10_000);
   expect(durable.refusing()).toEqual(["retries"]);
-  await clock.advance(40_000);
+  await clock.advance(10_000);
   expect(durable.refusing()).toEqual([]);
 });
 

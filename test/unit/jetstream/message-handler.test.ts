@@ -122,7 +122,7 @@ test.each([
 test.each([
   [1, "nak 1000"],
   [3, "nak 4000"],
-  [50, "nak 32000"],
+  [50, "nak 8000"],
 ])("HANDLE-4: a message that a stream refuses comes back later each time: delivery %i", async (deliveries, end) => {
   const refused = new AppError("STORE_FULL", "", { retryable: true });
   expect((await ended({ deliveries, givenBack: 49, handle: fails(refused) })).ends).toEqual([end, "ended"]);
