@@ -410,6 +410,21 @@ describe("an ordered app", () => {
     const parked = `${posthorn.prefix}_PARKED`.toUpperCase().replaceAll("-", "_");
     await eventually(async () => (await manager.streams.info(parked)).state.consumer_count === 0);
   });
+
+  test("whose order_by is changed and changed back while an attempt is in flight flows on", async () => {
+    const { url, requests, waitFor, behave } = await receiver();
+    const changed = Promise.withResolvers<void>();
+    behave((_request, response) => void changed.promise.then(() => response.end("ok")));
+    const organizationId = organization();
+    const { slug } = await posthorn.install({ webhook_url: url, organization_id: organizationId, order_by: "/k" });
+    await bus.publish("issue.created", { organization_id: organizationId, data: { n: 0 } });
+    await waitFor(1);
+    for (const order_by of ["app", "/k"]) await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: url, events: ["*"], order_by });
+    changed.resolve();
+    for (let n = 1; n < 4; n++) await bus.publish("issue.created", { organization_id: organizationId, data: { n } });
+    await waitFor(4);
+    expect(requests.map((request) => request.json().data["n"])).toEqual([0, 1, 2, 3]);
+  });
 });
 
 describe("a test call", () => {

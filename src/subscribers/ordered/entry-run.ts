@@ -16,8 +16,8 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly index: OrderIndex;
   readonly queues: StoredQueues;
   readonly entryStore: EntryStore;
-  /** It is the owner, and has not been stopped. */
-  readonly isActive: () => boolean;
+  /** Attempts may start: it is the owner, and all that is stored is known (ORDER-4). */
+  readonly isRunning: () => boolean;
   /** The circuit is open. */
   readonly onCircuitOpen: () => void;
 }
@@ -27,7 +27,7 @@ const AGAIN_AFTER_MS = 1_000;
 
 export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entry) => Promise<void> {
   const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
-  const { isFlowing, isActive, isOwner, onCircuitOpen } = dependencies;
+  const { isFlowing, isRunning, isOwner, onCircuitOpen } = dependencies;
 
   const laterSoon = (entry: Entry): void => index.later(entry, clock.now() + SOON_MS);
   /** Reads a delivery that is not in memory. @returns null when its message is gone */
@@ -84,7 +84,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
         share: `ordered:${app}`,
         mayBeDone: entry.mayBeDone || event === null || entry.sequences.length > 0,
         // The installation may have begun to flow meanwhile, and what was stored for it may be older (ORDER-4).
-        isWanted: () => isActive() && !queues.isUnread(delivery.installationUuid) && index.isOldest(entry),
+        isWanted: () => isRunning() && !queues.isUnread(delivery.installationUuid) && index.isOldest(entry),
         handOut,
       },
     );

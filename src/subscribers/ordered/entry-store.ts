@@ -10,12 +10,15 @@ import type { OrderedPorts } from "./ordered-ports.ts";
 export type EntryStore = ReturnType<typeof createEntryStore>;
 
 export interface EntryStoreDependencies
-  extends Pick<OrderedPorts, "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom"> {
+  extends Pick<
+    OrderedPorts,
+    "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom" | "skipDelivered"
+  > {
   readonly app: string;
   readonly index: OrderIndex;
   readonly parkedStream: string;
-  /** Deliveries may start (ORDER-4), and be stored. */
-  readonly isRunning: () => boolean;
+  /** All that is stored is known. Else a message with fewer attempts could take the place of one that is just being read. */
+  readonly mayStore: () => boolean;
 }
 
 /** A delivery that waits longer than this is stored. */
@@ -23,7 +26,8 @@ const STORE_AFTER_MS = 2_000;
 const STORES_AT_ONCE = 64;
 
 export function createEntryStore(dependencies: EntryStoreDependencies) {
-  const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream, isRunning } = dependencies;
+  const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream, mayStore, skipDelivered } =
+    dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const fence = dependencies.fence.token;
   let storing = 0;
@@ -55,6 +59,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     storing++;
     const giveBack = takeRoom(delivery);
     try {
+      if (entry.mayBeDone && (await skipDelivered(delivery))) return index.leave(entry);
       if (giveBack !== null) return await store(entry, delivery, null);
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
@@ -71,13 +76,13 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     apply,
     /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
     async storeWaiting(): Promise<void> {
-      const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS);
+      const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS, clock.now());
       // Nothing that is being stored can be attempted, which alone makes room in a full store: one tries for all.
       if (isRefused) late.splice(0, late.length - 1);
       isRefused = false;
       // One whose event was handed out to somebody else keeps back no other.
       let failed: PromiseRejectedResult | undefined;
-      for (let from = 0; from < late.length && isRunning() && !isRefused; from += STORES_AT_ONCE) {
+      for (let from = 0; from < late.length && mayStore() && !isRefused; from += STORES_AT_ONCE) {
         const stores = await Promise.allSettled(late.slice(from, from + STORES_AT_ONCE).map(storeOne));
         const failures = stores.filter((one) => one.status === "rejected");
         failed ??= failures[0];

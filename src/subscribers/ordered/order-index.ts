@@ -154,11 +154,14 @@ function createEntrySet(remove: Backlog["remove"]) {
     /** The entry whose key its dead letter stops. */
     blockerOf: (id: string) => [...entries.values()].find(({ blockedBy, mark }) => blockedBy !== undefined && mark.split(":")[0] === id),
     blocked: () => [...entries.values()].filter((entry) => entry.blockedBy !== undefined && !queue.started.has(entry)),
-    /** Those of events that have waited since before, and can be stored. */
-    waitingSince: (before: number) =>
+    /** Those of events that have waited since before, are due, and can be stored. */
+    waitingSince: (before: number, nowMs: number) =>
       [...queue.waiting()].filter(
-        ({ event, dueAt, isBeingStored, acceptedAt }) => event !== null && dueAt === 0 && !isBeingStored && acceptedAt < before,
+        ({ event, dueAt, isBeingStored, acceptedAt, blockedBy }) =>
+          event !== null && dueAt <= nowMs && !isBeingStored && acceptedAt < before && blockedBy === undefined,
       ),
+    /** Whether there is one of an event that came before. */
+    holdsEvent: (before: number) => [...entries.values()].some(({ event, acceptedAt }) => event !== null && acceptedAt < before),
     noteMessage: messages.add,
     /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue) → messages. */
     counts: messages.counts,

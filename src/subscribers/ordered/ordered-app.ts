@@ -13,19 +13,19 @@ import { LeaseOver } from "../../delivery/source-lease.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import { every } from "../../model/periodic.ts";
+import { every, sleep } from "../../model/periodic.ts";
 import { createEntryRun } from "./entry-run.ts";
 import { createEntryStore } from "./entry-store.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import { createOrderIndex, type OrderIndex } from "./order-index.ts";
 import type { HeldEvent } from "./order-reader.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
-import { createStoredQueues } from "./stored-queues.ts";
+import { createStoredQueues, type StoredQueues } from "./stored-queues.ts";
 
 export type OrderedApp = ReturnType<typeof createOrderedApp>;
 
 const ASK_AGAIN_MS = 1_000;
-const REKEY_AGAIN_MS = 50;
+const READ_AGAIN_MS = 50;
 /** A replay of what stopped a key comes within this time after its dead letter is gone. */
 const REPLAY_MS = 5_000;
 /** Replicas that know that an app is not ordered any more have parked its delivery by then. */
@@ -34,61 +34,49 @@ const OTHERS_PARK_MS = 5_000;
 const STORE_WAITING_MS = 500;
 
 export function createOrderedApp(ports: OrderedPorts, app: string) {
-  const { registry, clock, logger, isOwner } = ports;
+  const { registry, clock, monotonicNow, logger, isOwner } = ports;
   let isStopped = false;
   const isActive = (): boolean => !isStopped && isOwner();
   const orderByNow = () => registry.app(app)?.orderBy ?? "none";
   const index = indexOf(ports, orderByNow());
   const shared = { ...ports, app, index, isActive };
   const queues = createStoredQueues({ ...shared, onRead: () => pump.start() });
-  const entryStore = createEntryStore({ ...shared, isRunning: () => pump.isOpen() && isActive() });
-  const run = createEntryRun({ ...shared, queues, entryStore, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
+  const entryStore = createEntryStore({ ...shared, mayStore: () => isActive() && (pump.isOpen() || index.started.size > 0) });
+  const isRunning = (): boolean => pump.isOpen() && isActive();
+  const run = createEntryRun({ ...shared, queues, entryStore, isRunning, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
   const pump = createPump(shared, run);
 
   const storingWaiting = every(clock, STORE_WAITING_MS, entryStore.storeWaiting, (error) =>
     logger.debug({ app, error: messageOf(error) }, "waiting ordered deliveries are not stored yet"),
   );
 
-  const readAll = async (): Promise<void> => {
-    await queues.readAll();
-    if (!isActive()) return;
-    queues.readFlowing();
-    pump.open();
-  };
-
-  const readAllAgain = (): void => {
-    readAll().catch((error: unknown) => {
-      logger.warn({ app, error: messageOf(error) }, "an ordered queue can't be read yet");
-      if (isActive()) clock.after(ASK_AGAIN_MS, readAllAgain);
-    });
-  };
-
-  /** The app's record has another key: what has started ends as what it is, and all that is stored is read again. */
-  const rekey = (): void => {
-    if (orderByNow() === index.orderBy() || !isActive()) return;
+  /** Starts nothing any more. Attempts in flight continue. */
+  const stop = (): void => {
+    isStopped = true;
     pump.close();
-    if (index.started.size + entryStore.storing() > 0) return void clock.after(REKEY_AGAIN_MS, rekey);
-    index.rekey(orderByNow());
-    readAllAgain();
+    storingWaiting.stop();
   };
+
+  const isBusy = (): boolean => index.started.size + entryStore.storing() > 0;
+  const takeInHand = createTaking({ ...shared, queues, pump, isBusy, orderByNow });
 
   return {
     /** Resolves when all that is stored is known, and deliveries start. */
     async prepare(): Promise<void> {
-      await readAll();
+      await takeInHand();
       if (isActive()) storingWaiting.startLater();
     },
 
     accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean): void {
       // When the order ends, replicas that know it park; what others left to the owner is taken after a while.
-      const isEnding = index.orderBy() === "none";
+      const isEnding = orderByNow() === "none";
       index.accept(delivery, event, mayBeDone || isEnding, isEnding ? clock.now() + OTHERS_PARK_MS : 0);
       pump.start();
     },
 
     /** Something that decides what may start has changed. */
     wake(): void {
-      rekey();
+      if (pump.isOpen() && orderByNow() !== index.orderBy()) void takeInHand();
       queues.readFlowing();
       pump.pauseFor(0);
       pump.start();
@@ -106,7 +94,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
 
     /** Looks for what others stored, and for what stops a key. */
     async refresh(): Promise<void> {
-      if (!pump.isOpen() || !isActive()) return;
+      if (!isRunning()) return;
       index.removeLeftovers();
       await queues.readNew();
       queues.readFlowing();
@@ -114,11 +102,19 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
       pump.start();
     },
 
-    /** Starts nothing any more. Attempts in flight continue. */
-    stop(): void {
-      isStopped = true;
-      pump.close();
-      storingWaiting.stop();
+    stop,
+    isStopped: () => isStopped,
+
+    /**
+     * Stops once replicas have parked themselves what is held still: they know that the order has ended.
+     * @returns whether nothing is in hand any more
+     */
+    giveBack(): boolean {
+      if (!isStopped && index.holdsEvent(monotonicNow() - OTHERS_PARK_MS)) return false;
+      stop();
+      if (isBusy()) return false;
+      for (const { event } of index.clear()) event?.done();
+      return true;
     },
 
     inFlight: (): number => index.started.size,
@@ -152,6 +148,44 @@ async function unblock({ isDeadLetter, clock }: OrderedPorts, index: OrderIndex)
     else if (clock.now() - entry.unblockedAt > REPLAY_MS) index.leave(entry);
   }
 }
+
+interface TakingDependencies extends Pick<OrderedPorts, "clock" | "logger"> {
+  readonly app: string;
+  readonly index: OrderIndex;
+  readonly queues: StoredQueues;
+  readonly pump: Pump;
+  readonly isActive: () => boolean;
+  /** Something has started, or is being stored. */
+  readonly isBusy: () => boolean;
+  readonly orderByNow: () => OrderBy;
+}
+
+/** Opens the pump when all that is stored is known, by the key that the app has then. Nothing else opens it. It is not run twice at once. */
+function createTaking({ app, index, queues, pump, clock, logger, isActive, isBusy, orderByNow }: TakingDependencies) {
+  /** @returns after how long it is to be tried again; null: all is known */
+  const readAll = async (): Promise<number | null> => {
+    // An attempt in flight ends as what it is.
+    if (isBusy()) return READ_AGAIN_MS;
+    index.rekey(orderByNow());
+    try {
+      await queues.readAll();
+    } catch (error) {
+      logger.warn({ app, error: messageOf(error) }, "an ordered queue can't be read yet");
+      return ASK_AGAIN_MS;
+    }
+    return orderByNow() === index.orderBy() ? null : READ_AGAIN_MS;
+  };
+
+  return async (): Promise<void> => {
+    pump.close();
+    for (let againMs = await readAll(); againMs !== null && isActive(); againMs = await readAll()) await sleep(clock, againMs);
+    if (!isActive()) return;
+    queues.readFlowing();
+    pump.open();
+  };
+}
+
+type Pump = ReturnType<typeof createPump>;
 
 interface PumpDependencies extends Pick<OrderedPorts, "registry" | "clock" | "appMaxInFlight"> {
   readonly app: string;

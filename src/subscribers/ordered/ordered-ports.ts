@@ -1,6 +1,7 @@
 /** The ports of an ordered app in the hands of the owner of the queues, which its parts share. */
 import type { Dispatcher } from "../../delivery/dispatcher.ts";
 import type { AttemptLog, DeliveryObserver, ParkedQueue, RegistryView } from "../../delivery/ports.ts";
+import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import type { DeliveryStreamWriter } from "../../jetstream/delivery-streams.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
@@ -13,6 +14,7 @@ import type { PoisonLimit } from "../parked/poison-limit.ts";
 export interface OrderedPorts {
   readonly backlog: Pick<Backlog, "after" | "at" | "queuesOf" | "remove">;
   readonly attemptParked: AttemptParked;
+  readonly skipDelivered: SkipDelivered;
   readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
   readonly streams: Pick<DeliveryStreamWriter, "park">;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;

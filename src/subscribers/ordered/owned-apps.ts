@@ -96,9 +96,9 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
       return orderRecords.put(app, { from: record.from, state: "ending" });
     }
     owned.endingSince ??= monotonicNow();
-    if (monotonicNow() - owned.endingSince < ENDING_MS || readTo() < (await lastEvent())) return;
-    owned.ordered.stop();
-    if (owned.ordered.inFlight() > 0) return;
+    if (monotonicNow() - owned.endingSince < ENDING_MS) return;
+    const last = await lastEvent();
+    if (readTo() < last || !owned.ordered.giveBack()) return;
     apps.delete(app);
     await orderRecords.remove(app);
     logger.info({ app }, "an app is not ordered any more");
@@ -121,7 +121,8 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
       }
       for (const [app, owned] of apps) {
         if (!owned.isBegun) void prepare(app, owned);
-        if (!isOrdered(registry.app(app))) await end(app, owned);
+        // An app that has stopped is given back before it is taken again.
+        if (owned.ordered.isStopped() || !isOrdered(registry.app(app))) await end(app, owned);
         else if (orderRecords.get(app)?.state === "ending") {
           owned.endingSince = null;
           await orderRecords.put(app, { from: (await lastEvent()) + 1, state: "taking" });

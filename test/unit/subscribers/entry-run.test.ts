@@ -15,7 +15,14 @@ test("a delivery whose dead letter stops its key is attempted once, however long
   const index = createOrderIndex({ remove: async () => {}, monotonicNow: clock.now, onMerged: () => {} }, "app");
   const ports = {
     ...{ app: "acme", index, clock, monotonicNow: clock.now, logger: silentLogger, fence: createFence(1, 0), parkedStream: "PARKED" },
-    ...{ isOwner: () => true, isActive: () => true, isRunning: () => true, isFlowing: () => true, takeRoom: () => () => {} },
+    ...{
+      isOwner: () => true,
+      isRunning: () => true,
+      mayStore: () => true,
+      skipDelivered: async () => false,
+      isFlowing: () => true,
+      takeRoom: () => () => {},
+    },
     ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, appMaxInFlight: 1 },
     ...{ registry: { app: () => anApp({ onExhausted: "stop" }) }, isDeadLetter: async () => true, onCircuitOpen() {} },
     backlog: { at: async () => null, after: async () => null, queuesOf: async () => new Map(), remove: async () => {} },
@@ -39,7 +46,8 @@ test("a delivery whose dead letter stops its key is attempted once, however long
     },
     queues: { isUnread: () => false, readFlowing() {}, move: async () => true } as never,
   };
-  const run = createEntryRun({ ...ports, entryStore: createEntryStore(ports) });
+  const entryStore = createEntryStore(ports);
+  const run = createEntryRun({ ...ports, entryStore });
   const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
   index.accept(aDelivery({ eventSequence: 1 }), { message, done: () => void calls.push("done") }, false, 0);
   const runNext = async (): Promise<void> => {
@@ -49,6 +57,8 @@ test("a delivery whose dead letter stops its key is attempted once, however long
   await runNext();
   await clock.advance(1_000);
   await runNext();
+  await clock.advance(2_000);
+  await entryStore.storeWaiting();
   isFull = false;
   await clock.advance(1_000);
   await runNext();

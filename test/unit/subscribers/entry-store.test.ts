@@ -14,11 +14,13 @@ let applied: string[];
 let hasRoom: boolean;
 let fault: Error | null;
 let tried: string[];
+let isDone: Set<string>;
 let roomTaken: number;
 let storeWaiting: () => Promise<void>;
 
 beforeEach(() => {
   clock = createManualClock();
+  isDone = new Set();
   [done, stored, applied, hasRoom, fault, tried, roomTaken] = [[], [], [], true, null, [], 0];
   index = createOrderIndex({ remove: async () => {}, monotonicNow: clock.now, onMerged: () => {} }, "app");
   ({ storeWaiting } = createEntryStore({
@@ -45,7 +47,8 @@ beforeEach(() => {
     fence: createFence(1, 0),
     parkedStream: "PARKED",
     isOwner: () => true,
-    isRunning: () => true,
+    mayStore: () => true,
+    skipDelivered: async ({ id }) => isDone.has(id),
     takeRoom() {
       if (!hasRoom) return null;
       roomTaken++;
@@ -73,6 +76,26 @@ test("a delivery that waits for its turn is stored after two seconds, which ends
   await clock.advance(5_000);
   await storeWaiting();
   expect(stored).toHaveLength(2);
+});
+
+test("one that was to wait for a moment is stored, too, if it waits for longer", async () => {
+  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
+  index.accept(aDelivery({ id: "a", eventSequence: 1 }), { message, done: () => void done.push("a") }, true, clock.now() + 5_000);
+  await clock.advance(4_000);
+  await storeWaiting();
+  expect(stored).toEqual([]);
+  await clock.advance(1_000);
+  await storeWaiting();
+  expect([stored, done]).toEqual([["a"], ["a"]]);
+});
+
+test("one that an earlier owner has done is not stored", async () => {
+  isDone.add("a");
+  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
+  index.accept(aDelivery({ id: "a", eventSequence: 1 }), { message, done: () => void done.push("a") }, true, 0);
+  await clock.advance(3_000);
+  await storeWaiting();
+  expect([stored, done, roomTaken]).toEqual([[], ["a"], 0]);
 });
 
 test("what can't be stored waits for the next time", async () => {

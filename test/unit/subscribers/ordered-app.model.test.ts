@@ -1,14 +1,17 @@
 /**
- * The order of deliveries under crashes, pauses and take-overs: the real ordered app in the hands of one owner after the other, with
- * JetStream's part (events, parked messages), the dedup keys and the receiver in memory. What an owner has in memory goes with it; an
- * owner that was paused comes back without its lease and ends what it had begun.
+ * The order of deliveries under crashes, pauses, take-overs and changes of `order_by`: the real ordered app in the hands of one owner
+ * after the other, with JetStream's part (events, parked messages), the dedup keys and the receiver in memory. What an owner has in
+ * memory goes with it; an owner that was paused comes back without its lease and ends what it had begun. An owner begins once the other
+ * replicas have stored what they had in hand when the app became ordered.
  */
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { LeaseOver } from "../../../src/delivery/source-lease.ts";
 import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
+import type { OrderBy } from "../../../src/model/app.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
 import { dedupKeyOf, newDelivery } from "../../../src/model/delivery.ts";
+import { orderKeyOf } from "../../../src/subscribers/ordered/order-entry.ts";
 import { createOrderedApp, type OrderedApp } from "../../../src/subscribers/ordered/ordered-app.ts";
 import type { AttemptParked } from "../../../src/subscribers/parked/attempt-parked.ts";
 import type { ParkedDelivery } from "../../../src/subscribers/parked/backlog.ts";
@@ -54,28 +57,59 @@ class World {
   readonly marks = new Set<string>();
   readonly stores = new Map<string, number>();
   readonly starts: string[] = [];
-  readonly inFlight = new Map<string, Set<string>>();
+  readonly inFlight = new Set<Delivery>();
   readonly failing = new Set<string>();
   readonly wrong: string[] = [];
+  /** Deliveries that other replicas have in hand. */
+  private readonly ofOthers: Delivery[];
+  private othersAreDone = (): void => {};
+  private readonly others = new Promise<void>((resolve) => {
+    this.othersAreDone = resolve;
+  });
   private sequence = 0;
   private owners = 0;
   isPaused = false;
+  isCircuitOpen = false;
   /** How long a place is waited for. */
   busyMs = 0;
   /** How long a request takes to the server; one of a dead owner arrives, too. */
   lagMs = 0;
-  floor = 0;
+  /** How long a message of a queue is waited for. */
+  readMs = 0;
+  orderBy: OrderBy = "/k";
+  floor: number;
   owner: Owner;
 
-  constructor() {
+  /** @param before keys of the events before the app became ordered */
+  constructor(before: readonly string[]) {
+    for (const key of before) this.happen(key);
+    this.ofOthers = [...this.events];
+    this.floor = this.events.length;
     this.owner = this.takeOver();
   }
 
-  publish(key: string): void {
+  private happen(key: string): number {
     const at = this.events.length + 1;
     const event = anEvent({ id: `e-${at}`, dataJson: JSON.stringify({ k: key }) });
     this.events.push(newDelivery(event, "acme", UUID, at));
-    this.read(this.owner, at);
+    return at;
+  }
+
+  publish(key: string): void {
+    this.read(this.owner, this.happen(key));
+  }
+
+  storeOfOthers(): void {
+    for (const delivery of this.ofOthers.splice(0).reverse())
+      this.store(OWN, delivery, { stream: "EVENTS", sequence: delivery.eventSequence ?? 0 }, null);
+    this.othersAreDone();
+  }
+
+  async reorder(orderBy: OrderBy): Promise<void> {
+    // A run that has begun has got to its attempt.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.orderBy = orderBy;
+    this.owner.app.wake();
   }
 
   /** As the reader hands it on. */
@@ -131,26 +165,27 @@ class World {
       const message = { subject: "", consumer: "", sequence, deliveries: 0, header };
       return found === undefined ? null : { ...found, message, source: { stream: "PARKED", sequence }, storedAt: 0 };
     };
+    const isDone = (delivery: Delivery): boolean =>
+      this.marks.has(dedupKeyOf(delivery)) || (this.stores.get(dedupKeyOf(delivery)) ?? 0) > delivery.stores;
     const attemptParked: AttemptParked = async ({ delivery }, { mayBeDone, isWanted }) => {
-      const mark = dedupKeyOf(delivery);
-      const isDone = await alive(() => this.marks.has(mark) || (this.stores.get(mark) ?? 0) > delivery.stores);
-      if (mayBeDone && isDone) return "done";
+      const { orderBy } = this;
+      if ((await alive(() => isDone(delivery))) && mayBeDone) return "done";
       requireLease();
       if (this.isPaused) return { kind: "park", queue: { app: "acme", installationUuid: UUID }, why: "disabled" };
+      if (this.isCircuitOpen) return "wait";
       // It waits for a place.
       await new Promise<void>((resolve) => this.clock.after(this.busyMs, resolve));
       if (!owner.isAlive) await new Promise(() => {});
       if (!isWanted() || this.isPaused) return "again";
       requireLease();
-      const key = JSON.parse(delivery.event.dataJson).k as string;
-      this.start(owner, key, delivery);
-      const fails = this.failing.has(key);
+      this.start(owner, orderBy, delivery);
+      const fails = this.failing.has(JSON.parse(delivery.event.dataJson).k as string);
       await new Promise<void>((resolve) => this.clock.after(20, resolve));
       if (!owner.isAlive) await new Promise(() => {});
-      this.inFlight.get(key)?.delete(delivery.id);
+      this.inFlight.delete(delivery);
       if (!fails) {
         this.delivered.add(delivery.id);
-        this.marks.add(mark);
+        this.marks.add(dedupKeyOf(delivery));
         return "done";
       }
       const tried = { ...delivery, attemptsMade: delivery.attemptsMade + 1 };
@@ -166,12 +201,14 @@ class World {
     const made = createOrderedApp(
       {
         backlog: {
-          after: ({ installationUuid }, from) =>
-            alive(() => {
+          after: async ({ installationUuid }, from) => {
+            if (this.readMs > 0) await new Promise<void>((resolve) => this.clock.after(this.readMs, resolve));
+            return alive(() => {
               const subject = installationUuid === null ? OWN : OF_INSTALLATION;
               const next = [...this.parked].find(([sequence, one]) => sequence > from && one.subject === subject);
               return next === undefined ? null : parkedAt(next[0]);
-            }),
+            });
+          },
           at: (sequence) => alive(() => parkedAt(sequence)),
           queuesOf: () =>
             alive(() => {
@@ -185,6 +222,7 @@ class World {
           remove: ({ source }) => sent(() => void this.parked.delete(source.sequence)),
         },
         attemptParked,
+        skipDelivered: (delivery) => alive(() => isDone(delivery)),
         dispatcher: {
           park: async (delivery: Delivery, _queue: unknown, _why: string, source: Source) => {
             await alive(requireLease);
@@ -195,6 +233,7 @@ class World {
             alive(() => {
               requireLease();
               this.stores.set(dedupKeyOf(disposition.delivery), disposition.delivery.stores + 1);
+              // Without an order a retry waits where all others do.
               this.dead.add(disposition.delivery.id);
               return 1;
             }),
@@ -211,7 +250,7 @@ class World {
         log: { skipped() {} },
         poisonLimit: { handOut: () => null },
         fence: createFence(++this.owners, this.sequence),
-        registry: { app: () => anApp({ orderBy: "/k" }) },
+        registry: { app: () => anApp({ orderBy: this.orderBy }) },
         clock: this.clock,
         logger: silentLogger,
         monotonicNow: () => this.clock.now(),
@@ -219,7 +258,7 @@ class World {
         isOwner: () => owner.hasLease && owner.isAlive,
         isDeadLetter: async () => false,
         parkedStream: "PARKED",
-        appMaxInFlight: 4,
+        appMaxInFlight: 2,
         takeRoom: () => () => {},
       },
       "acme",
@@ -227,19 +266,23 @@ class World {
     Object.assign(owner, { app: made });
     this.owner = owner;
     for (let at = this.floor + 1; at <= this.events.length; at++) this.read(owner, at, true);
-    void made.prepare();
+    void this.others.then(() => made.prepare());
     return owner;
   }
 
-  start(owner: Owner, key: string, { id, eventSequence }: Delivery): void {
-    const others = this.inFlight.get(key) ?? new Set();
-    if (owner === this.owner && [...others].some((other) => other !== id)) this.wrong.push(`two at once of key ${key}`);
+  /** @param orderBy when the delivery's turn came */
+  start(owner: Owner, orderBy: OrderBy, delivery: Delivery): void {
+    const { id, eventSequence } = delivery;
+    const key = orderKeyOf(delivery, orderBy);
+    const isOfKey = (one: Delivery): boolean => one.id !== id && orderKeyOf(one, orderBy) === key;
+    if (owner === this.owner && [...this.inFlight].some(isOfKey)) this.wrong.push(`two at once of key ${key} by ${orderBy}`);
     if (!owner.hasLease) this.wrong.push(`${id} started without the lease`);
-    const older = this.events.filter((one) => (one.eventSequence ?? 0) < (eventSequence ?? 0) && JSON.parse(one.event.dataJson).k === key);
-    for (const one of older) if (!this.delivered.has(one.id) && !this.dead.has(one.id)) this.wrong.push(`${id} started before ${one.id}`);
+    const older = this.events.filter((one) => (one.eventSequence ?? 0) < (eventSequence ?? 0) && isOfKey(one));
+    for (const one of older)
+      if (!this.delivered.has(one.id) && !this.dead.has(one.id)) this.wrong.push(`${id} started before ${one.id} by ${orderBy}`);
     if (this.dead.has(id)) this.wrong.push(`${id} is attempted although it was given up`);
     this.starts.push(id);
-    this.inFlight.set(key, others.add(id));
+    this.inFlight.add(delivery);
   }
 
   /** kill -9: what is under way reaches the receiver or not, and nothing is heard of it. */
@@ -260,8 +303,9 @@ class World {
 
 type Step =
   | { readonly do: "publish" | "fail" | "heal"; readonly key: string }
-  | { readonly do: "wait" | "busy" | "lag"; readonly ms: number }
-  | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" };
+  | { readonly do: "wait" | "busy" | "lag" | "read"; readonly ms: number }
+  | { readonly do: "order"; readonly by: OrderBy }
+  | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" | "others" | "open" | "close" };
 
 const key = fc.constantFrom("a", "b", "c");
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -270,8 +314,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(0, 5, 25, 600, 2_600, 4_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("busy" as const), ms: fc.constantFrom(0, 10, 60) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("lag" as const), ms: fc.constantFrom(0, 30, 5_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("read" as const), ms: fc.constantFrom(0, 10, 60) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "pause" as const, "save" as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "resume" as const, "refresh" as const) }) },
+  { weight: 1, arbitrary: fc.constant({ do: "others" as const }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("open" as const, "close" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("order" as const), by: fc.constantFrom("/k", "app", "none") }) },
 );
 
 async function take(world: World, one: Step): Promise<void> {
@@ -290,6 +338,9 @@ async function take(world: World, one: Step): Promise<void> {
     case "lag":
       world.lagMs = one.ms;
       return;
+    case "read":
+      world.readMs = one.ms;
+      return;
     case "crash":
       return world.crash();
     case "pause":
@@ -302,27 +353,87 @@ async function take(world: World, one: Step): Promise<void> {
     case "resume":
       world.isPaused = false;
       return world.owner.app.wake();
+    case "open":
+      world.isCircuitOpen = true;
+      return;
+    case "close":
+      world.isCircuitOpen = false;
+      return world.owner.app.wake();
     case "refresh":
       return void world.owner.app.refresh();
+    case "others":
+      return world.storeOfOthers();
+    case "order":
+      return world.reorder(one.by);
   }
 }
 
+/** @returns what must be empty once everything is well again */
+async function outcomeOf(before: readonly string[], steps: readonly Step[]) {
+  const world = new World(before);
+  for (const one of steps) await take(world, one);
+  world.failing.clear();
+  world.isPaused = world.isCircuitOpen = false;
+  world.lagMs = world.readMs = 0;
+  world.storeOfOthers();
+  world.owner.app.wake();
+  for (let n = 0; n < 40; n++) {
+    await world.owner.app.refresh();
+    await world.clock.advance(1_000);
+  }
+  const left = world.events.filter(({ id }) => !world.delivered.has(id) && !world.dead.has(id)).map(({ id }) => id);
+  return { wrong: world.wrong, left, parked: world.parked.size };
+}
+
+const NOTHING = { wrong: [], left: [], parked: 0 };
+
 test("each key's deliveries start in the order of the events, one at a time, and none is lost, whatever happens to their owner", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-      const world = new World();
-      for (const one of steps) await take(world, one);
-      world.failing.clear();
-      world.isPaused = false;
-      world.lagMs = 0;
-      world.owner.app.wake();
-      for (let n = 0; n < 40; n++) {
-        await world.owner.app.refresh();
-        await world.clock.advance(1_000);
-      }
-      const left = world.events.filter(({ id }) => !world.delivered.has(id) && !world.dead.has(id)).map(({ id }) => id);
-      expect({ wrong: world.wrong, left, parked: world.parked.size }).toEqual({ wrong: [], left: [], parked: 0 });
+    fc.asyncProperty(fc.array(key, { maxLength: 3 }), fc.array(step, { minLength: 5, maxLength: 40 }), async (before, steps) => {
+      expect(await outcomeOf(before, steps)).toEqual(NOTHING);
     }),
     { numRuns: Number(process.env["ORDER_MODEL_RUNS"] ?? 200) },
   );
 }, 120_000);
+
+describe("a changed order_by", () => {
+  const others: Step = { do: "others" };
+  const publish: Step = { do: "publish", key: "a" };
+  const order = (by: OrderBy): Step => ({ do: "order", by });
+  const wait = (ms: number, times = 1): Step[] => Array(times).fill({ do: "wait", ms });
+
+  test("that is changed back while an attempt is in flight leaves the app flowing", async () => {
+    expect(await outcomeOf([], [others, ...wait(1, 5), publish, order("app"), order("/k"), publish])).toEqual(NOTHING);
+  });
+
+  test("starts nothing before other replicas have stored what they had in hand", async () => {
+    expect(await outcomeOf(["a"], [publish, order("app"), ...wait(1, 10)])).toEqual(NOTHING);
+  });
+
+  test("starts nothing before all is read again, though it is changed back during the reading", async () => {
+    const fiveMore = (ms: number): Step[] => [...Array<Step>(5).fill(publish), ...wait(ms, 8)];
+    // Its second retry stores the first one in the middle of the queue.
+    const stored: Step[] = [others, ...wait(1, 5), { do: "fail", key: "a" }, ...fiveMore(400), ...fiveMore(325), { do: "heal", key: "a" }];
+    const reading: Step[] = [{ do: "read", ms: 10 }, order("app"), ...wait(5, 15), order("/k"), ...wait(10, 20)];
+    expect(await outcomeOf([], [...stored, ...reading])).toEqual(NOTHING);
+  });
+});
+
+test("an app is given back when what replicas left is done or stored and nothing is in flight, and what they have parked since is let go", async () => {
+  const world = new World([]);
+  const advance = async (seconds: number): Promise<void> => {
+    for (let n = 0; n < seconds; n++) await world.clock.advance(1_000);
+  };
+  world.storeOfOthers();
+  await world.reorder("none");
+  world.busyMs = 60_000;
+  for (let n = 0; n < 6; n++) world.publish("a");
+  const { app, open } = world.owner;
+  await advance(9);
+  expect([app.giveBack(), app.isStopped(), [...open.keys()]]).toEqual([false, false, [1, 2]]);
+  await advance(60);
+  world.publish("a");
+  expect([app.giveBack(), app.isStopped(), [...open.keys()]]).toEqual([false, true, [7]]);
+  await advance(60);
+  expect([app.giveBack(), open.size, world.delivered.size, world.parked.size]).toEqual([true, 0, 2, 4]);
+});

@@ -19,12 +19,18 @@ let inFlight: number;
 let calls: string[];
 let owned: OwnedApps;
 
-const anOrderedApp = (): OrderedApp =>
-  ({
+const anOrderedApp = (): OrderedApp => {
+  let isStopped = false;
+  return {
     prepare: async () => void calls.push("prepared"),
-    stop: () => void calls.push("stopped"),
-    inFlight: () => inFlight,
-  }) as unknown as OrderedApp;
+    giveBack() {
+      if (!isStopped) calls.push("stopped");
+      isStopped = true;
+      return inFlight === 0;
+    },
+    isStopped: () => isStopped,
+  } as unknown as OrderedApp;
+};
 
 beforeEach(() => {
   clock = createManualClock();
@@ -115,6 +121,24 @@ describe("an app that is not ordered any more", () => {
     inFlight = 0;
     await owned.reconcile();
     expect([owned.has("acme"), records.size, owned.earliest()]).toEqual([false, 0, null]);
+  });
+
+  test("and is ordered again while the last attempts are in flight, is taken again after them", async () => {
+    inFlight = 1;
+    readTo = 10;
+    await clock.advance(21_000);
+    await owned.reconcile();
+    isOrdered = true;
+    lastEvent = 30;
+    readTo = 30;
+    await owned.reconcile();
+    expect([calls, records.get("acme")?.state]).toEqual([["stopped"], "ending"]);
+    inFlight = 0;
+    await owned.reconcile();
+    await owned.reconcile();
+    ackFloor = 30;
+    await clock.advance(300);
+    expect([calls.at(-1), records.get("acme")]).toEqual(["prepared", { from: 31, state: "taking" }]);
   });
 
   test("and is ordered again before that stays, from the next event on", async () => {
