@@ -23,7 +23,7 @@ export interface TestCallDependencies {
   readonly registry: RegistryView;
   readonly installationsOf: (app: string) => readonly Installation[];
   readonly attempt: Attempt;
-  readonly bulkhead: Pick<Bulkhead, "tryEnter" | "leave">;
+  readonly bulkhead: Pick<Bulkhead, "tryEnter" | "leave" | "isSuspended">;
   readonly destinationOf: DestinationOf;
   readonly tracing: Tracing;
   readonly clock: Clock;
@@ -33,7 +33,7 @@ export interface TestCallDependencies {
 /** Concurrent test calls of one app: a receiver that hangs must not take the destination's connections from other apps. */
 const MAX_AT_ONCE = 4;
 
-/** @throws AppError NOT_FOUND, CONFLICT, BUSY */
+/** @throws AppError NOT_FOUND, CONFLICT, BUSY, NATS_UNREACHABLE */
 export function createTestCall(dependencies: TestCallDependencies) {
   const { registry, installationsOf, attempt, bulkhead, destinationOf, tracing, clock, newId } = dependencies;
   return async ({ app, installationUuid, eventType, dataJson }: TestCallRequest): Promise<AttemptRecord> => {
@@ -63,6 +63,10 @@ export function createTestCall(dependencies: TestCallDependencies) {
     };
     const share = `test:${app}`;
     const destination = destinationOf(installation.uuid);
+    if (bulkhead.isSuspended())
+      throw new AppError("NATS_UNREACHABLE", "no attempt starts while NATS does not answer; /readyz says what is wrong", {
+        retryable: true,
+      });
     if (!bulkhead.tryEnter(share, MAX_AT_ONCE, destination))
       throw new AppError(
         "BUSY",

@@ -57,7 +57,7 @@ export function unavailability(error: unknown): string | null {
 /** The client library's codes in words. */
 const REASONS: Readonly<Record<string, string>> = {
   [ErrorCode.Timeout]: "no answer in time",
-  [ErrorCode.NoResponders]: "JetStream is not available",
+  [ErrorCode.NoResponders]: "JetStream, or the stream, is not there",
   [ErrorCode.ConnectionClosed]: "not connected",
   [ErrorCode.ConnectionDraining]: "the service is stopping",
   [ErrorCode.Disconnect]: "not connected",
@@ -66,7 +66,8 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** Why a request to NATS failed, in words: the client library's message is only a code. */
 export function natsReason(error: unknown): string {
-  return error instanceof NatsError && error.api_error === undefined ? (REASONS[error.code] ?? "the request failed") : messageOf(error);
+  if (!(error instanceof NatsError)) return messageOf(error);
+  return error.api_error?.description ?? REASONS[error.code] ?? "the request failed";
 }
 
 /**
@@ -88,8 +89,8 @@ export function unreachableOr(error: unknown): unknown {
   if (!(error instanceof NatsError)) return error;
   const answer = error.api_error;
   if (isStoreFull(error))
-    return new AppError("STORE_FULL", `JetStream has no room left (${messageOf(error)})`, { retryable: true, cause: error });
-  let why = `NATS does not answer (${natsReason(error)})`;
+    return new AppError("STORE_FULL", `JetStream has no room left (${natsReason(error)})`, { retryable: true, cause: error });
+  let why = `NATS does not answer (${natsReason(error)}); /readyz says what is wrong`;
   if (isStreamMissing(error)) why = "a stream or the registry bucket is missing; /readyz names it";
   else if (answer !== undefined) why = `JetStream refused the request (${answer.description})`;
   return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });

@@ -6,6 +6,7 @@
  *          which is logged.
  * WATCH-2  A recreated stream continues the sequences of the deleted one, if the server supports that (2.10).
  * WATCH-3  A registry bucket that was recreated, by Posthorn or anybody else, is filled with the known records.
+ * WATCH-4  A record is written every 5 s: a server or account without room refuses all writes, and nothing else shows it.
  */
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -38,6 +39,7 @@ export interface WatchedBucket {
   bucketMissing(): void;
   /** Opens or creates the bucket, and writes the known records that it lacks (WATCH-3). */
   reopen(): Promise<void>;
+  putRecord(key: string, value: string): Promise<unknown>;
 }
 
 export interface StreamWatchDependencies {
@@ -58,6 +60,8 @@ export interface StreamWatchOptions {
 }
 
 const EVERY_MS = 1_000;
+const WRITE_EVERY_MS = 5_000;
+const WRITTEN_KEY = "probe";
 /** Gives a person who deletes a stream time to create it with other settings. */
 const RECREATE_AFTER_MS = 5_000;
 
@@ -80,6 +84,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   const all = [...watchedStreams(names), registry];
   /** The bucket exists, and the known records are not restored yet. */
   let mustReopen = false;
+  let writtenAt = Number.NEGATIVE_INFINITY;
 
   const recreate = async (watched: Watched): Promise<void> => {
     const { stream, plan, lastSequence } = watched;
@@ -122,6 +127,13 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     return (info as ConsumerInfo & { readonly paused?: boolean }).paused === true ? `consumer ${consumer} of ${stream} is paused` : null;
   };
 
+  /** WATCH-4. One that fails is repeated with the next check. */
+  const write = async (): Promise<void> => {
+    if (clock.now() - writtenAt < WRITE_EVERY_MS) return;
+    await bucket.putRecord(WRITTEN_KEY, "{}");
+    writtenAt = clock.now();
+  };
+
   const check = async (watched: Watched): Promise<string | null> => {
     try {
       const askedAt = clock.now();
@@ -132,7 +144,10 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
         await bucket.reopen();
         mustReopen = false;
       }
-      if (watched === registry) await clockSkew.observe(info, askedAt);
+      if (watched === registry) {
+        await clockSkew.observe(info, askedAt);
+        await write();
+      }
       return problem ?? (watched.name === "events" ? await checkConsumer() : null);
     } catch (error) {
       return `stream ${watched.stream}: ${unavailability(error) ?? messageOf(error)}`;

@@ -567,6 +567,7 @@ test("while NATS is away a call that needs it can be made again later, and says 
   await call("PUT", "/v1/apps/away", { webhook_url: receiver.url });
   await call("PUT", `/v1/installations/${uuid}`, { app: "away", organization_id: "80" });
   await nats.kill();
+  await eventually(async () => !(await call("GET", "/readyz")).body.checks.nats.ok);
   const path = `/v1/installations/${uuid}`;
   const answers = await Promise.all([
     ...[path, `${path}/health`, "/v1/dead-letters", "/v1/dead-letters/1", "/v1/status-events", "/v1/events/evt-1"].map((one) =>
@@ -575,6 +576,7 @@ test("while NATS is away a call that needs it can be made again later, and says 
     call("PUT", "/v1/apps/away", { webhook_url: receiver.url, events: ["issue"] }),
     call("DELETE", "/v1/apps/away"),
     call("POST", "/v1/dead-letters/1/replay"),
+    call("POST", "/v1/apps/away/test"),
     ...["enable", "disable", "discard"].map((what) => call("POST", `${path}/${what}`)),
   ]);
   expect(answers.map(({ status, body }) => [status, body.code])).toEqual(answers.map(() => [503, "NATS_UNREACHABLE"]));

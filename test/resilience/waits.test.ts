@@ -382,6 +382,7 @@ test.each([
     });
     // Attempts that fail now have outcomes that can't be stored.
     await receiver.waitFor(receiver.requests.length + 3);
+    await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.registry.detail.includes("no room left"));
     receiver.behave(answer(200));
     for (const stream of ["PARKED", "RETRIES"])
       await eventually(async () => (await manager.streams.info(streamOf(stream))).state.messages === 0);

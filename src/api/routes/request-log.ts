@@ -99,6 +99,7 @@ export function requestLogRoutes({ registry, queryRequestLog, callTest, eventLim
         200: answer("the attempt", testResult),
         409: "the app is not installed anywhere",
         429: "too many test calls are in flight",
+        503: "NATS did not answer, and no attempt starts meanwhile",
       },
       example: { event_type: "issue.created", data: { issue: { id: "1" } } },
       async handle({ params: { slug }, body: text }) {

@@ -27,6 +27,7 @@ export interface Bulkhead {
   /** Takes a slot if one is free, without waiting. */
   tryEnter(app: string, limit: number, destination: string): boolean;
   leave(app: string, destination: string): void;
+  isSuspended(): boolean;
   suspend(): void;
   resume(): void;
   /** Turns away waiters and newcomers. */
@@ -123,6 +124,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
       shares.forget(app, destination);
     },
 
+    isSuspended: () => isSuspended,
     suspend() {
       isSuspended = true;
       suspensions++;
