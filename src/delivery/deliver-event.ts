@@ -4,6 +4,7 @@ import type { Delivery } from "../model/delivery.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { MessageRef } from "./ports.ts";
+import { createRecentDeliveries } from "./recent-deliveries.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import type { TracePosition } from "./tracing-ports.ts";
 
@@ -26,10 +27,14 @@ export interface DeliverAllDependencies {
 }
 
 export function createDeliverEvent({ dispatcher, inFlight, skipDelivered }: DeliverAllDependencies): DeliverEvent {
-  const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> =>
-    inFlight.alone(delivery, (hasWaited) =>
-      mayBeDone || hasWaited ? deliverUndone(delivery, trace, source) : dispatcher.dispatch(delivery, trace, source),
+  const recent = createRecentDeliveries();
+
+  const deliver = (delivery: Delivery, trace: TracePosition, source: MessageRef, mayBeDone: boolean): Promise<void> => {
+    const isAgain = recent.isAgain(delivery) || mayBeDone;
+    return inFlight.alone(delivery, (hasWaited) =>
+      isAgain || hasWaited ? deliverUndone(delivery, trace, source) : dispatcher.dispatch(delivery, trace, source),
     );
+  };
 
   const deliverUndone = async (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     if (!(await skipDelivered(delivery))) await dispatcher.dispatch(delivery, trace, source);

@@ -14,6 +14,7 @@
 import { DeliverPolicy, type JetStreamManager } from "nats";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandOut, RegistryView } from "../../delivery/ports.ts";
+import { createRecentDeliveries } from "../../delivery/recent-deliveries.ts";
 import { type ConsumerSettings, ensureConsumer, orderConsumer } from "../../jetstream/consumers.ts";
 import type { HeldBytes } from "../../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../../jetstream/message.ts";
@@ -66,6 +67,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   const stream = names.streams.events;
   const settings = orderConsumer(names, term);
   const events = createHeldEvents();
+  const recent = createRecentDeliveries();
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
@@ -90,8 +92,10 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     readTo = Math.max(readTo, sequence);
     if (!found.ok || installations.length === 0) return message.ack();
     const heldEvent = events.hold(message, installations.length);
-    for (const { app, uuid } of installations)
-      accept(newDelivery(found.event, app, uuid, sequence, registry.app(app)?.createdAt ?? null), heldEvent, mayBeDone);
+    for (const { app, uuid } of installations) {
+      const delivery = newDelivery(found.event, app, uuid, sequence, registry.app(app)?.createdAt ?? null);
+      accept(delivery, heldEvent, recent.isAgain(delivery) || mayBeDone);
+    }
   };
 
   const isNext = ({ sequence }: ConsumedMessage): boolean => sequence <= readTo + 1;

@@ -43,8 +43,8 @@ function world() {
     inFlight: createInFlight(),
     skipDelivered: createSkipDelivered({ log, observer }),
   });
-  const deliver = (eventSequence: number, mayBeDone = false) =>
-    deliverEvent([aDelivery({ eventSequence })], trace, source(eventSequence), mayBeDone);
+  const deliver = (eventSequence: number, mayBeDone = false, id = aDelivery().id) =>
+    deliverEvent([aDelivery({ id, eventSequence })], trace, source(eventSequence), mayBeDone);
   return { deliver, dispatched, skips, log };
 }
 
@@ -86,4 +86,16 @@ test("what may have been done is looked up first", async () => {
   await first;
   await deliver(1, true);
   expect([dispatched.length, skips]).toEqual([1, ["1 for 1"]]);
+});
+
+test("a second message of an event that was handled a while ago is looked up, and others are not", async () => {
+  const { deliver, dispatched, skips, log } = world();
+  for (const sequence of [1, 2]) {
+    const handled = deliver(sequence, false, `dlv_${String(sequence).repeat(32)}`);
+    dispatched[sequence - 1]?.end(true);
+    await handled;
+  }
+  expect(log.lookUps).toBe(0);
+  await deliver(3, false, `dlv_${"1".repeat(32)}`);
+  expect([dispatched.length, skips]).toEqual([2, ["3 for 1"]]);
 });
