@@ -54,7 +54,7 @@ export function classify(result: SendResult, { retryOn }: Pick<App, "retryOn">, 
     return { ...UNANSWERED[result.kind], responseCode: 0, error: result.error, retryAfterMs: null, pauseMs: null };
   const { status, headers } = result;
   const stop = stopAskedBy(result);
-  const retryAfterMs = parseRetryAfter(headerOf(headers, "retry-after"), nowMs);
+  const retryAfterMs = parseRetryAfter(headers["retry-after"], nowMs);
   const pauseMs = PAUSE_CODES.has(status) ? retryAfterMs : null;
   const meaning = stop?.meaning ?? (pauseMs === null ? meaningOf(status, retryOn) : { ...BUSY, next: { kind: "pause", pauseMs } });
   return {

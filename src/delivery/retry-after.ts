@@ -8,9 +8,16 @@ const NUMBER = /^[+-]?\d+(\.\d*)?$|^[+-]?\.\d+$/;
 /** IMF-fixdate, RFC 850 and asctime all begin with a day's name; anything else is not an HTTP date. */
 const HTTP_DATE = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
 
-/** Milliseconds from `nowMs`, 0 to 24 h, a number rounded up to whole seconds; null when the header says nothing usable. */
-export function parseRetryAfter(value: string | undefined, nowMs: number): number | null {
-  const text = value?.trim() ?? "";
+/**
+ * Milliseconds from `nowMs`, 0 to 24 h, a number rounded up to whole seconds; null when the header says nothing usable. Of several headers,
+ * as a proxy may add one, the longest delay counts: nothing is attempted before any of them.
+ */
+export function parseRetryAfter(value: string | readonly string[] | undefined, nowMs: number): number | null {
+  const delays = [value ?? []].flat().flatMap((text) => delayIn(text.trim(), nowMs) ?? []);
+  return delays.length === 0 ? null : Math.max(...delays);
+}
+
+function delayIn(text: string, nowMs: number): number | null {
   if (NUMBER.test(text)) return within(Math.ceil(Number(text)) * 1000);
   if (!HTTP_DATE.test(text)) return null;
   // An asctime date has no zone and means UTC as well.

@@ -116,7 +116,7 @@ describe("the retry policy", () => {
 });
 
 describe("Retry-After", () => {
-  test.each<[string | undefined, number | null]>([
+  test.each<[string | readonly string[] | undefined, number | null]>([
     ["0", 0],
     ["120", 120_000],
     [" 7 ", 7_000],
@@ -149,6 +149,10 @@ describe("Retry-After", () => {
     [undefined, null],
     ["Mon, nonsense", null],
     ["2026-01-05T12:00:30Z", null],
+    [["3", "20"], 20_000],
+    [["Mon, 05 Jan 2026 12:00:30 GMT", "3", "soon"], 30_000],
+    [["soon", "7"], 7_000],
+    [["soon", ""], null],
   ])("%j", (value, wanted) => {
     expect(parseRetryAfter(value, now)).toBe(wanted);
   });
