@@ -31,8 +31,15 @@ const RECORD_WRITES: ReadonlySet<string> = new Set([
   ...["enableInstallation", "disableInstallation"],
 ]);
 
+/** What other calls find changed is another caller's change. */
+const CHANGES_RECORD: ReadonlySet<string> = new Set([
+  ...RECORD_WRITES,
+  ...["rotateAppSecret", "deleteApp", "createInstallation", "deleteInstallation"],
+]);
+
 export function createAudited(log: Pick<AuditLog, "record">, index: Pick<RegistryIndex, "app" | "installation">): Audited {
-  const snapshot = ({ app, installationUuid }: Target): Readonly<Record<string, unknown>> | null => {
+  const snapshot = (action: string, { app, installationUuid }: Target): Readonly<Record<string, unknown>> | null => {
+    if (!CHANGES_RECORD.has(action)) return null;
     if (installationUuid !== null) {
       const found = index.installation(installationUuid);
       return found === undefined ? null : { ...installationView(found, { showsUrls: false }) };
@@ -43,10 +50,10 @@ export function createAudited(log: Pick<AuditLog, "record">, index: Pick<Registr
 
   return {
     async run(about, target, work, targetOf = () => target) {
-      const before = snapshot(target);
+      const before = snapshot(about.action, target);
       const made = await work();
       const changed = targetOf(made);
-      const after = snapshot(changed);
+      const after = snapshot(about.action, changed);
       if (RECORD_WRITES.has(about.action) && isDeepStrictEqual(before, after)) return made;
       const uuid = changed.installationUuid ?? about.installation_uuid ?? null;
       const installed = uuid === null ? undefined : index.installation(uuid);

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
+import { createAudited } from "../../../src/api/http/audited.ts";
 import { type Change, createAuditLog } from "../../../src/audit/audit-log.ts";
 import type { Logger } from "../../../src/model/logger.ts";
+import { anApp } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
@@ -44,4 +46,21 @@ test("an entry that could not be stored is published once more at the end of the
   isDown = false;
   await log.stop();
   expect(stored).toEqual(["status-1"]);
+});
+
+test("a call that changes no record does not record what another caller changes meanwhile", async () => {
+  const recorded: Change[] = [];
+  let name = "before";
+  const index = { app: () => ({ ...anApp(), name }), installation: () => undefined };
+  const audited = createAudited({ record: async (change) => void recorded.push(change) }, index);
+  const run = (action: string) =>
+    audited.run({ who: "robin", action, target: "/v1/apps/acme" }, { app: "acme", installationUuid: null }, async () => {
+      name = `after ${action}`;
+    });
+  await run("retryAppNow");
+  await run("updateApp");
+  expect(recorded).toMatchObject([
+    { action: "retryAppNow", app: "acme", before: null, after: null },
+    { action: "updateApp", before: { name: "after retryAppNow" }, after: { name: "after updateApp" } },
+  ]);
 });
