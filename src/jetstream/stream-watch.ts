@@ -84,7 +84,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   const all = [...watchedStreams(names), registry];
   /** The bucket exists, and the known records are not restored yet. */
   let mustReopen = false;
-  let writtenAt = Number.NEGATIVE_INFINITY;
+  const write = createPacedWrite(bucket, clock);
 
   const recreate = async (watched: Watched): Promise<void> => {
     const { stream, plan, lastSequence } = watched;
@@ -127,13 +127,6 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
     return (info as ConsumerInfo & { readonly paused?: boolean }).paused === true ? `consumer ${consumer} of ${stream} is paused` : null;
   };
 
-  /** WATCH-4. One that fails is repeated with the next check. */
-  const write = async (): Promise<void> => {
-    if (clock.now() - writtenAt < WRITE_EVERY_MS) return;
-    await bucket.putRecord(WRITTEN_KEY, "{}");
-    writtenAt = clock.now();
-  };
-
   const check = async (watched: Watched): Promise<string | null> => {
     try {
       const askedAt = clock.now();
@@ -174,6 +167,16 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
       looking.stop();
     },
     problems: () => problems,
+  };
+}
+
+/** WATCH-4. A write that fails is repeated with the next check. */
+function createPacedWrite(bucket: Pick<WatchedBucket, "putRecord">, clock: Clock): () => Promise<void> {
+  let writtenAt = Number.NEGATIVE_INFINITY;
+  return async () => {
+    if (clock.now() - writtenAt < WRITE_EVERY_MS) return;
+    await bucket.putRecord(WRITTEN_KEY, "{}");
+    writtenAt = clock.now();
   };
 }
 

@@ -31,7 +31,7 @@ const RECORD_WRITES: ReadonlySet<string> = new Set([
   ...["enableInstallation", "disableInstallation"],
 ]);
 
-/** What other calls find changed is another caller's change. */
+/** During any other call, only another caller can change a record. */
 const CHANGES_RECORD: ReadonlySet<string> = new Set([
   ...RECORD_WRITES,
   ...["rotateAppSecret", "deleteApp", "createInstallation", "deleteInstallation"],
