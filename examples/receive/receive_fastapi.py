@@ -6,8 +6,8 @@ pip install fastapi uvicorn ./clients/python
 
 import json
 import os
+import socket
 import sys
-from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -26,13 +26,7 @@ except PosthornError as error:
         sys.exit(f"CLIENT_SECRET: {error}")
 
 
-@asynccontextmanager
-async def lifespan(_app: FastAPI):
-    print(f"listening on http://127.0.0.1:{PORT}", flush=True)
-    yield
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI()
 
 
 @app.post("/{path:path}")
@@ -53,4 +47,6 @@ async def receive(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning")
+    listener = socket.create_server(("127.0.0.1", PORT))
+    print(f"listening on http://127.0.0.1:{PORT}", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
