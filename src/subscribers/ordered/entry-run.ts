@@ -97,7 +97,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
   };
 
   const run = async (entry: Entry): Promise<void> => {
-    if (entry.isBeingStored) return laterSoon(entry);
+    if (entry.isBeingStored || !(await isInTurn(dependencies, entry))) return laterSoon(entry);
     const delivery = await load(entry);
     if (delivery === null) return index.leave(entry);
     if (entry.blockedBy !== undefined) return stop(entry, delivery, entry.blockedBy);
@@ -124,6 +124,11 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
         logger.warn({ app, delivery_id: entry.delivery?.id, error: messageOf(error) }, "an ordered delivery is handled again");
       index.later(entry, clock.now() + AGAIN_AFTER_MS);
     });
+}
+
+/** Older deliveries of a stored one may still come as events: an owner that died has stored some, and others not (ORDER-4). */
+async function isInTurn({ isReadBefore }: Pick<OrderedPorts, "isReadBefore">, { event, eventSequence }: Entry): Promise<boolean> {
+  return event !== null || isReadBefore(eventSequence ?? 0);
 }
 
 function unnamed({ sequences }: Entry): HandledMessage {

@@ -156,6 +156,9 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     floor,
     /** The last one that was read. */
     readTo: () => readTo,
+    /** Whether all events before it have been read, or have left the stream. */
+    isReadBefore: async (sequence: number): Promise<boolean> =>
+      readTo >= sequence - 1 || (await firstBetween(manager, stream, readTo, sequence)) === null,
   };
 }
 
@@ -172,10 +175,10 @@ function createRestarts(manager: JetStreamManager, { stream, consumer }: Consume
     /** Restarts if the stream has an event from `wanted` on before the one that came. */
     async restartIfMissing(wanted: number, came: number): Promise<void> {
       if (isUnderWay) return;
-      const first = await nextMessage(manager, stream, ">", wanted);
-      if (first === null || first.seq >= came) return;
-      const fields = { stream, consumer, from: first.seq, to: came - 1 };
-      missing = { sequence: first.seq, restarts: missing.sequence === first.seq ? missing.restarts + 1 : 1 };
+      const first = await firstBetween(manager, stream, wanted - 1, came);
+      if (first === null) return;
+      const fields = { stream, consumer, from: first, to: came - 1 };
+      missing = { sequence: first, restarts: missing.sequence === first ? missing.restarts + 1 : 1 };
       if (missing.restarts > MAX_RESTARTS) return logger.error(fields, "events are in the stream and don't arrive: they are passed over");
       logger.warn(fields, "events got lost on their way and are read again");
       isUnderWay = true;
@@ -187,6 +190,12 @@ function createRestarts(manager: JetStreamManager, { stream, consumer }: Consume
       }
     },
   };
+}
+
+/** The first sequence after one and before another that the stream has; null: none. */
+async function firstBetween(manager: JetStreamManager, stream: string, after: number, before: number): Promise<number | null> {
+  const first = await nextMessage(manager, stream, ">", after + 1);
+  return first === null || first.seq >= before ? null : first.seq;
 }
 
 function createHeldEvents() {

@@ -3,7 +3,7 @@
  * and those that are stored in the app's queues. Each key's deliveries start one at a time, in the order of the events.
  *
  * ORDER-4  Nothing starts before everything that is stored for it is known: the app's own queue, and its installation's as soon as that
- *          may flow. So it does not matter in which order deliveries are stored.
+ *          may flow; nor before the events that are older than its own are read. So it does not matter in which order deliveries are stored.
  * ORDER-5  A delivery that waits is stored after a moment, and its event is done. A failed one is stored with its attempts and the time
  *          of the next before it leaves the place where it was.
  * ORDER-6  A delivery that is there twice (an event and a message of the queue, or two messages) is one entry. A second event with the

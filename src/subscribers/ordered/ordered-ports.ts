@@ -31,6 +31,8 @@ export interface OrderedPorts {
   /** Whether this replica owns the queues, in the term for which this was made. */
   readonly isOwner: () => boolean;
   readonly fence: Fence;
+  /** Whether all events before it have been read. */
+  readonly isReadBefore: (eventSequence: number) => Promise<boolean>;
   /** Whether a dead letter is still there. */
   readonly isDeadLetter: (sequence: number) => Promise<boolean>;
   /** The name of the stream of parked deliveries. */

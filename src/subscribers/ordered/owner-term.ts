@@ -18,7 +18,7 @@ import { createOwnedApps, type OwnedApps, type OwnedAppsDependencies } from "./o
 
 export type OwnerTerm = Awaited<ReturnType<typeof startOwnerTerm>>;
 
-export type OwnerTermDependencies = Omit<OrderedPorts, "isOwner" | "isDeadLetter" | "parkedStream" | "fence"> &
+export type OwnerTermDependencies = Omit<OrderedPorts, "isOwner" | "isDeadLetter" | "isReadBefore" | "parkedStream" | "fence"> &
   Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
   Omit<OwnedAppsDependencies, "isInTerm" | "createApp" | "startReader" | "readTo"> & { readonly poisonLimit: PoisonLimit };
 
@@ -58,12 +58,14 @@ export async function startOwnerTerm(
   };
 
   const isDeadLetter = async (sequence: number): Promise<boolean> => (await messageAt(manager, deadLetters, sequence)) !== null;
+  const isReadBefore = async (sequence: number): Promise<boolean> => (await reader?.isReadBefore(sequence)) ?? false;
+  const ports = { ...dependencies, isOwner: isHeld, isDeadLetter, isReadBefore, parkedStream: parked, fence };
   const apps: OwnedApps = createOwnedApps({
     ...dependencies,
     isInTerm: isHeld,
     startReader,
     readTo: () => reader?.readTo() ?? 0,
-    createApp: (app) => createOrderedApp({ ...dependencies, isOwner: isHeld, isDeadLetter, parkedStream: parked, fence }, app),
+    createApp: (app) => createOrderedApp(ports, app),
   });
 
   const reconcile = (): void => {

@@ -24,7 +24,12 @@ test("a delivery whose dead letter stops its key is attempted once, however long
       takeRoom: () => () => {},
     },
     ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, appMaxInFlight: 1 },
-    ...{ registry: { app: () => anApp({ onExhausted: "stop" }) }, isDeadLetter: async () => true, onCircuitOpen() {} },
+    ...{
+      registry: { app: () => anApp({ onExhausted: "stop" }) },
+      isDeadLetter: async () => true,
+      isReadBefore: async () => true,
+      onCircuitOpen() {},
+    },
     backlog: { at: async () => null, after: async () => null, queuesOf: async () => new Map(), remove: async () => {} },
     attemptParked: async ({ delivery }: { delivery: ReturnType<typeof aDelivery> }) => {
       calls.push("attempt");

@@ -1,3 +1,4 @@
+import { ErrorCode, NatsError } from "nats";
 import { expect, test } from "vitest";
 import { createAckBatcher } from "../../../src/jetstream/ack-batcher.ts";
 import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletions.ts";
@@ -10,17 +11,25 @@ import { createFakeJetStream } from "../../support/fake-jetstream.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
-test("what a reader lets go of does not count as given back by the events' own consumer", async () => {
+function aReader() {
   const clock = createManualClock();
   const names = createSubjects("t");
   const settings = orderConsumer(names, "1");
   const { connection, manager, connectionState, store } = createFakeJetStream(clock, settings.ackWaitMs, settings, false);
   const givenBack: number[] = [];
+  /** Sequences that are there to be looked up. */
+  const inStream = new Set<number>();
+  const getMessage = async (_stream: string, { seq }: { seq: number }) => {
+    const [first] = [...inStream].filter((one) => one >= seq);
+    const found = { code: 404, err_code: 10_037, description: "no message found" };
+    if (first === undefined) throw Object.assign(new NatsError(found.description, ErrorCode.JetStream404NoMessages), { api_error: found });
+    return { seq: first };
+  };
   let accepted = 0;
   const reader = createOrderReader(
     {
       ...{ connection, connectionState, clock, names, logger: silentLogger },
-      manager: { ...manager, consumers: { ...manager.consumers, async *list() {} } } as never,
+      manager: { ...manager, consumers: { ...manager.consumers, async *list() {} }, streams: { ...manager.streams, getMessage } } as never,
       acks: createAckBatcher(connection, connectionState, clock),
       consumerDeletions: createConsumerDeletions(connection, silentLogger),
       giveBacks: { note: ({ sequence }) => void givenBack.push(sequence), mayGiveBack: () => true, count: async () => 0 },
@@ -38,10 +47,31 @@ test("what a reader lets go of does not count as given back by the events' own c
     },
     { term: "1", from: 1 },
   );
+  return { clock, store, reader, inStream, givenBack, accepted: () => accepted };
+}
+
+test("what a reader lets go of does not count as given back by the events' own consumer", async () => {
+  const { clock, store, reader, givenBack, accepted } = aReader();
   store("an event");
   await reader.start();
   await clock.advance(1_000);
-  expect([accepted, reader.readTo(), reader.floor()]).toEqual([1, 1, 0]);
+  expect([accepted(), reader.readTo(), reader.floor()]).toEqual([1, 1, 0]);
   await Promise.all([reader.stop(), clock.advance(3_000)]);
   expect(givenBack).toEqual([]);
+});
+
+test("all events before one are read once they have come, or have left the stream", async () => {
+  const { clock, store, reader, inStream } = aReader();
+  for (const sequence of [1, 2, 3]) inStream.add(sequence);
+  const are = (...sequences: number[]): Promise<boolean[]> => Promise.all(sequences.map((one) => reader.isReadBefore(one)));
+  expect(await are(1, 2, 3, 4)).toEqual([true, false, false, false]);
+  inStream.delete(1);
+  expect(await are(1, 2, 3, 4)).toEqual([true, true, false, false]);
+  for (const text of ["a", "b"]) store(text);
+  await reader.start();
+  await clock.advance(1_000);
+  expect([reader.readTo(), await are(3, 4, 5)]).toEqual([2, [true, false, false]]);
+  inStream.clear();
+  expect(await are(3, 4, 5)).toEqual([true, true, true]);
+  await Promise.all([reader.stop(), clock.advance(3_000)]);
 });
