@@ -17,7 +17,7 @@ const bus = snippetsOf("docs/bus.md");
 const webhooks = snippetsOf("docs/webhooks.md");
 /** One program in each language. */
 const group = (snippets: readonly Snippet[], at: number): Snippet[] => snippets.slice(at * LANGUAGES.length, (at + 1) * LANGUAGES.length);
-const [publish, followInAccount, follow, receive] = [group(bus, 0), group(bus, 1), group(bus, 2), group(webhooks, 0)];
+const [publish, follow, followInAccount, receive] = [group(bus, 0), group(bus, 1), group(bus, 2), group(webhooks, 0)];
 const here = LANGUAGES.filter((language) => !isMissing(language));
 const of = (snippets: readonly Snippet[], language: Language): Snippet => {
   const found = snippets.find((snippet) => snippet.language === language);
