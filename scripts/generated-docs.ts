@@ -122,11 +122,10 @@ counters and histograms. A per-app gauge disappears when its app has nothing to 
 dashboards and alert rules, and the [runbook](runbook.md) says what to do about an alert.
 
 **The number of series is bounded**, whatever the number of apps, installations, organizations and event types: most labels have the few
-fixed values in the table. Two kinds of metrics are labelled by app. Counters per app exist for the first POSTHORN_METRICS_APPS apps (100)
-that a process attempts, with 8 series each, for the life of the process; all other apps are counted together as \`_other\`. Gauges of parked
-deliveries name the 20 apps with the most. No label contains an installation, an organization, a URL or an id: the
-[request log](request-log.md), the log lines and the [trace](tracing.md) say what happened to one delivery. A process has at most about 200
-series, and 8 more for each app that is counted by name.
+fixed values in the table. A process has at most about 200 series, and 8 more for each app that is counted by name. Counters per app exist for
+the first POSTHORN_METRICS_APPS apps (100) that a process attempts; all others are counted together as \`_other\`. Gauges of parked deliveries
+name the 20 apps with the most. No label contains an installation, an organization, a URL or an id: the [request log](request-log.md), the log
+lines and the [trace](tracing.md) say what happened to one delivery.
 
 ${table(["Metric", "Kind", "Labels", "Meaning"], rows)}
 `;
@@ -165,8 +164,7 @@ answer 304. Header values, and the secrets in URLs for all but admin tokens, are
 stored value. \`created_at\`, \`updated_at\` and \`invalid\` are ignored in a body.
 
 **Lists** are \`{"items": […], "next": …}\`, newest first, with \`limit\` (at most 1,000) items; pass \`next\` as \`cursor\` to get the next page,
-until it is null. \`start\` is included in a time range and \`end\` is not. A query parameter that the call doesn't know (the answer names those
-that it knows), that is empty or that is given twice is 400.
+until it is null. \`start\` is included in a time range and \`end\` is not. A query parameter that is unknown, empty or given twice is 400.
 
 From TypeScript:
 
@@ -203,13 +201,13 @@ function cli(): string {
   return `${HEAD}# The command line
 
 \`npx posthorn <command>\` in a clone, after \`npm ci && npm run build\`. Commands use the HTTP API of a running Posthorn; \`status\` reads the bus
-instead, and \`serve\`, \`listen\`, \`conformance\`, \`context\`, \`config\`, \`completion\` and \`help\` need neither. Results go to standard output, everything else to standard
-error. NO_COLOR turns colours off.
+instead, and \`serve\`, \`listen\`, \`conformance\`, \`context\`, \`config\`, \`completion\` and \`help\` need neither. Results go to standard
+output, everything else to standard error. NO_COLOR turns colours off.
 
 Times are local, with their offset, and in UTC with \`--utc\`; \`--since\` and \`--until\` take them as they are shown, and also \`2h\` (ago),
-\`10:05\` and \`2026-01-05 10:05\`. Where an id of an installation, delivery, event or replay is wanted, its beginning is enough, from four
-characters on, if nothing else begins so; beginnings are looked for among the newest events, what waits, dead letters and the request log.
-Tables on a narrow terminal show short ids, and errors on a line of their own.
+\`10:05\` and \`2026-01-05 10:05\`. Commands accept the beginning of an id of an installation, delivery, event or replay: at least four
+characters that nothing else begins with, among the newest events, waiting deliveries, dead letters and the request log. Tables on a narrow
+terminal show short ids, and errors on a line of their own.
 
 \`posthorn context add prod --url https://… --token-stdin\` gives a Posthorn a name. A command talks to what \`--url\` or \`--context\` says, else
 to POSTHORN_URL, else to the current context, else to http://127.0.0.1:8080; its token is that of \`--token\`, POSTHORN_TOKEN or the context.

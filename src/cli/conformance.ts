@@ -37,14 +37,14 @@ export const conformanceCommand = command({
     ),
     "retry-within": value(
       "duration",
-      "The longest until an event's first attempt, and from one attempt to the next; 30s by default.",
+      "The longest wait for an event's first attempt, and between two attempts; 30s by default.",
       parseDuration,
     ),
-    deadline: value("duration", "The longest attempt; 30s by default.", parseDuration),
+    deadline: value("duration", "The sender's longest request timeout; 30s by default.", parseDuration),
     "private-name": list("host", "A name that leads to a private address, and has to be refused."),
   },
   details:
-    "It makes endpoints in the sender, triggers events, and removes the endpoints. Exit code 1: a check failed. docs/conformance.md has the checks and how an adapter is written.",
+    "It registers endpoints with the sender, triggers events, and removes the endpoints. The exit code is 1 if a check failed. docs/conformance.md has the checks, and how to write an adapter.",
   examples: [
     "conformance --sender ./my-sender.mjs",
     "conformance --sender ./my-sender.mjs --listen 0.0.0.0:3000 --public-url https://hooks.example.com --json",

@@ -58,11 +58,7 @@ export const explainCommand = command({
   summary: "Explains what happened to an event or a delivery, and why.",
   operands: ["<event id or delivery id, or its beginning>"],
   options: {
-    since: value(
-      "time",
-      "Where to start the search for an old event without deliveries: 2h (ago), 10:05, or 2026-01-05T10:11:12Z.",
-      pastTime,
-    ),
+    since: value("time", "Search from this time on for an event that nobody wanted: 2h (ago), 10:05, or 2026-01-05T10:11:12Z.", pastTime),
     type: value("resource.action", "Only the event of this type, when several have the id.", String),
     app: value("slug", "Only about this app: its deliveries, or why it has none."),
     source: value("source", "Only the CloudEvent of this source, when several have the id.", String),

@@ -57,7 +57,7 @@ function serverText(server: System["servers"][number], output: Output): string {
 
 export const overviewCommand = command({
   name: "overview",
-  summary: "Shows how everything is: NATS and Redis, apps that fail, are throttled or wait, the last 24 hours, dead letters.",
+  summary: "Shows the state of everything: NATS and Redis, apps that fail, are throttled or wait, the last 24 hours, dead letters.",
   options: { limit: value("number", `At most this many apps; ${DEFAULT_LIMIT} by default. Those in trouble come first.`, positive) },
   examples: ["overview", "overview --json | jq .items[].health.state"],
   async run({ api, output, options: { limit = DEFAULT_LIMIT } }) {

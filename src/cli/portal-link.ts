@@ -8,7 +8,7 @@ import { wholeSeconds } from "./values.ts";
 export const tokenOptions = {
   scope: choice(TOKEN_SCOPES, "What it may do."),
   ttl: value("duration", "How long it is valid, e.g. 8h; an hour by default.", wholeSeconds),
-  name: value("name", "Who gets it; the audit log names its holder so."),
+  name: value("name", "The holder's name, which the audit log shows."),
 } as const;
 
 export const SCOPES_ABOUT = [
@@ -24,7 +24,7 @@ export const portalLinkCommand = command({
     organization: value("id", "For the installations of this organization."),
     ...tokenOptions,
   },
-  details: `Without --scope it is for reading.\n${SCOPES_ABOUT}`,
+  details: `The scope is read unless --scope says otherwise.\n${SCOPES_ABOUT}`,
   examples: ["portal-link --app acme-tracker --scope manage --ttl 8h", "portal-link --organization 42"],
   async run({ api, output, options: { app, organization, scope = "read", ttl, name } }) {
     if ((app === undefined) === (organization === undefined)) throw new UsageError("portal-link: give either --app or --organization");

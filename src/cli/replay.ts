@@ -21,7 +21,7 @@ export const replayCommand = command({
     "dry-run": flag("Only counts."),
   },
   details: [
-    "For all that was missed or delivered in a period there is posthorn replays create.",
+    "posthorn replays create sends all that was missed or delivered in a period.",
     "Numbers are those in the list of posthorn dead-letters. A delivery id (dlv_…) of the last days is resent whatever its state.",
     "A replay counts attempts from 1; a delivery that fails again becomes another dead letter.",
   ].join("\n"),

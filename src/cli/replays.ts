@@ -92,14 +92,14 @@ export const replaysCommands: readonly Command[] = [
         pastTime,
       ),
       until: value("time", "Published before this time; now by default.", pastTime),
-      rate: value("rate", "At most so many deliveries, e.g. 20/s or 600/m; 50/s by default.", rate),
+      rate: value("rate", "The highest rate of deliveries, e.g. 20/s or 600/m; 50/s by default.", rate),
       "dry-run": flag("Only counts."),
       wait: flag("Waits until it has ended."),
     },
     details: [
-      "What an installation has missed includes events of before it was installed, and of types that it has subscribed to since.",
-      "Deliveries keep their ids. A replay continues when a replica dies, and leaves fresh events their place.",
-      "For single dead letters and deliveries there is posthorn replay.",
+      "Missed events include those from before an installation, and of types that the app has subscribed to since.",
+      "Deliveries keep their ids. A replay continues when a replica dies. Fresh events go first.",
+      "posthorn replay sends single dead letters and deliveries again.",
     ].join("\n"),
     examples: [
       "replays create --what missed --app acme-tracker --since 12h --dry-run",
