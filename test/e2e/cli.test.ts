@@ -206,8 +206,10 @@ test("what was given up is listed, shown and replayed", async () => {
     return json.length === 2 && json;
   });
   expect((await cli(`dead-letters --app ${slug} --limit 1`)).err).toBe("There are more: --limit 10 shows them\n");
-  expect((await cli(`dead-letters get ${letters[0].sequence}`)).out).toMatch(/reason +rejected[\s\S]*ATTEMPT[\s\S]*1 .* rejected +400/);
-  expect((await cli(`requests ${slug} --errors --full --limit 1`)).out).toMatch(/response body +no \[31m\n/);
+  await eventually(async () =>
+    /reason +rejected[\s\S]*ATTEMPT[\s\S]*1 .* rejected +400/.test((await cli(`dead-letters get ${letters[0].sequence}`)).out),
+  );
+  await eventually(async () => /response body +no \[31m\n/.test((await cli(`requests ${slug} --errors --full --limit 1`)).out));
   expect((await cli(`replay --app ${slug} --dry-run`)).out).toBe("2 dead letters would be replayed.\n");
   receiver.behave(answer(200));
   expect((await cli(`replay ${letters[0].sequence}`)).out).toBe(`${letters[0].sequence} will be delivered again.\n`);

@@ -56,7 +56,7 @@ export const DELIVERY_SETTINGS = {
   READ_AHEAD: size("64MiB", {
     group: DELIVERY,
     about:
-      "Memory for messages that are held: in flight, or waiting to be stored, for their time, or for a receiver that does not answer. Events, retries, parked deliveries and those of ordered apps have as much each, and more of them is read until it is full.",
+      "Memory for each kind of message that a process holds (events, retries, parked deliveries, deliveries of ordered apps): in flight, waiting to be stored, not yet due, or waiting for a receiver.",
   }),
   MAX_THROTTLE: duration(
     "1h",

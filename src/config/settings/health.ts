@@ -14,7 +14,7 @@ export const HEALTH_SETTINGS = {
     {
       group: LOG,
       about:
-        "How long it is known what was delivered. A message that is handled again later is delivered again, so this is longer than a message waits to be handled; replays of `missed` reach as far back.",
+        "How long Posthorn knows what was delivered. A message that is handled again later is delivered again, so keep this longer than messages wait; replays of `missed` reach as far back.",
     },
     60_000,
   ),
@@ -22,7 +22,7 @@ export const HEALTH_SETTINGS = {
     "8d",
     {
       group: LOG,
-      about: "How long the deliveries of an event, and the place of a delivery that waits, are found by their ids.",
+      about: "How long the deliveries of an event, and the stream position of a waiting delivery, can be found by id.",
     },
     60_000,
   ),

@@ -46,7 +46,7 @@ export const TARGET_SETTINGS = {
   TARGET_MAX_CONNECTIONS: integer("64", {
     group: TARGETS,
     about:
-      "Connections per process to one scheme, host and port, over all apps. Further deliveries wait half a second and are parked then.",
+      "Connections per process to one scheme, host and port, over all apps. Further deliveries wait half a second and are then parked.",
   }),
   TARGET_MAX_IDLE_CONNECTIONS: integer("20000", {
     group: TARGETS,
