@@ -211,7 +211,7 @@ async function main(): Promise<void> {
   say(`  log row of tracker        ${yellow(String((JSON.parse(row ?? "{}") as Record<string, unknown>)["trace_id"]))}   (trace_id)`);
   if (arrived.length === 0) throw new Error("the trace did not reach a receiver");
 
-  heading("5. An app goes down: its circuit opens, and the bus is told");
+  heading("5. An app goes down: its circuit opens, and a status event says so");
   isQuiet = true;
   pager.answer = () => 500;
   const before = received.length;
@@ -223,7 +223,7 @@ async function main(): Promise<void> {
     `  40 events published; ${red(`${received.length - before} attempts`)} were under way or answered with 500 when this came on the status stream:`,
   );
   say(dim(indented(told("circuit.opened"))));
-  say(`  What is not attempted now waits in the parked stream, ${cyan(`${prefix}.parked.${PAGER}`)}. The app is fixed …`);
+  say(`  Deliveries that are not attempted now wait in the parked stream, ${cyan(`${prefix}.parked.${PAGER}`)}. The app is fixed …`);
   pager.answer = () => 200;
   if (!(await until(() => told("circuit.closed") !== undefined, 20_000))) throw new Error("no circuit.closed event came");
   const delivered = (): number =>
