@@ -19,7 +19,7 @@ export const NO_ANSWER = "no answer; JetStream, the stream or the consumer has n
 
 const WITHOUT_ANSWER: Readonly<Record<string, string>> = {
   [ErrorCode.Timeout]: NO_ANSWER,
-  [ErrorCode.NoResponders]: "no responders; the stream or the consumer has no leader",
+  [ErrorCode.NoResponders]: "no responders; JetStream is off, or the stream or the consumer has no leader",
   [ErrorCode.Disconnect]: "the connection was lost",
   [ErrorCode.ConnectionTimeout]: "the connection was lost",
 };

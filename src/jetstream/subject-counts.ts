@@ -1,5 +1,6 @@
 /** Counts a stream's messages by subject. */
 import type { JetStreamManager } from "nats";
+import { orUnreachable } from "./or-unreachable.ts";
 import type { Subjects } from "./subjects.ts";
 
 /** Subject → messages stored under it. @param filter a pattern within one of the stream's own subjects */
@@ -26,10 +27,12 @@ export function createSubjectCounts(manager: JetStreamManager, names: Subjects):
   const { streams, parseParked, parseDeadLetter } = names;
 
   return async () => {
-    const [parkedSubjects, deadSubjects] = await Promise.all([
-      countBySubject(manager, streams.parked, names.allParked),
-      countBySubject(manager, streams.deadLetters, names.deadLettersFilter(null)),
-    ]);
+    const [parkedSubjects, deadSubjects] = await orUnreachable(
+      Promise.all([
+        countBySubject(manager, streams.parked, names.allParked),
+        countBySubject(manager, streams.deadLetters, names.deadLettersFilter(null)),
+      ]),
+    );
     const parked = new Map<string, number>();
     const parkedInAppQueue = new Map<string, number>();
     const parkedOfInstallation = new Map<string, number>();

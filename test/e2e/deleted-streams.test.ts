@@ -117,6 +117,9 @@ describe.each([
     await manager.streams.delete(streamOf(name));
     await eventually(async () => (await readiness()).checks[check]?.detail.includes(`stream ${streamOf(name)} is missing`));
     expect(await metric(`posthorn_dependency_up{dependency="${dependency}"} 0`)).toBe(true);
+    if (name === "PARKED" || name === "DEAD_LETTERS") {
+      await eventually(async () => (await posthorn.api("GET", "/v1/overview")).body.problems[0]?.code === "NATS_UNREACHABLE");
+    }
     await eventually(isReady);
     expect(await metric(`posthorn_dependency_up{dependency="${dependency}"} 1`)).toBe(true);
     expect((await manager.streams.info(streamOf(name))).config.retention).toBe(
