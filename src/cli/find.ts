@@ -13,11 +13,16 @@ const COLUMNS: ReadonlyArray<Column<FoundItem>> = [
 
 const NEXT: Readonly<Record<FoundItem["kind"], (item: FoundItem) => string>> = {
   app: ({ id }) => `posthorn apps get ${id}`,
-  organization: ({ id }) => `posthorn installations --organization ${id}`,
+  organization: ({ id }) => `posthorn installations --organization ${asArgument(id)}`,
   installation: ({ id }) => `posthorn installations get ${id}`,
-  event: ({ id }) => `posthorn explain ${id}`,
+  event: ({ id }) => `posthorn explain ${asArgument(id)}`,
   delivery: ({ id }) => `posthorn explain ${id}`,
 };
+
+/** One word of a shell's command line. */
+function asArgument(id: string): string {
+  return /^[\w.:/@+-]+$/.test(id) ? id : `'${id.replaceAll("'", `'\\''`)}'`;
+}
 
 export const findCommand = command({
   name: "find",

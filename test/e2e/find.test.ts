@@ -534,11 +534,14 @@ describe("one search", () => {
   });
 
   test("is made at the command line, too", async () => {
-    const { slug, uuid } = await installed({ webhook_url: good.url });
+    const { slug, uuid, organization } = await installed({ webhook_url: good.url });
     const cli = (line: string) => runCli(line.split(" "), { environment: { POSTHORN_URL: posthorn.url } });
     const one = await cli(`find ${uuid.slice(0, 9)}`);
     expect([one.code, one.out]).toEqual([0, expect.stringMatching(new RegExp(`installation\\s+${uuid}\\s+${slug} in organization`))]);
     expect(await cli("find nothing-of-this-name")).toMatchObject({ code: 1 });
+    const odd = `it's-${organization}?&`;
+    await publish(organization, odd);
+    expect((await cli(`find ${odd}`)).err).toBe(`posthorn explain 'it'\\''s-${organization}?&' shows the first\n`);
     expect((await cli("deliveries --state retrying,parked,throttled --limit 3")).out).toMatch(/^TIME \(.+\)\s+STATE\s+APP/);
     expect((await cli("events --limit 2 --json")).json).toHaveLength(2);
   });
