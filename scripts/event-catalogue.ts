@@ -20,19 +20,19 @@ export function eventCatalogue(table: (columns: readonly string[], rows: Readonl
       eventJsonSchema(type).description ?? "",
       `[schema](../schemas/events/${type}.json)`,
     ]);
-    return `## ${resource}\n\n${table(["Type", "When", "Form"], typeRows)}\n\n${table(["Member of `data`", "Form", ""], memberRows(types))}\n`;
+    return `## ${resource}\n\n${table(["Type", "When", "Webhook body"], typeRows)}\n\n${table(["Member of `data`", "Form", ""], memberRows(types))}\n`;
   });
   return `# The events of Sentry
 
 The ${EVENT_TYPES.length} types of webhooks that Sentry sends to apps today, with a sample of each in
 [examples/payloads](../examples/payloads) and a JSON Schema of the whole webhook body in [schemas/events](../schemas/events) (in the
-package: \`posthorn/schemas/events/<type>.json\`). Posthorn itself delivers any type: \`data\` is sent on as the publisher wrote it.
+package: \`posthorn/schemas/events/<type>.json\`). Posthorn itself delivers any type, with \`data\` as the publisher wrote it.
 [bus.md](bus.md) says how to publish an event, [webhooks.md](webhooks.md) how to receive one.
 
-Publish a sample to try a receiver with it:
+Publish a sample to try a receiver:
 
 \`\`\`text
-posthorn publish --example seer.pr_created --organization 42
+npx posthorn publish --example seer.pr_created --organization 42
 \`\`\`
 
 ${sections.join("\n")}`;

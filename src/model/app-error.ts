@@ -2,8 +2,8 @@
 export const ERROR_CODES = {
   CONFIG_INVALID: "One or more settings are wrong or unknown; every problem is listed.",
   APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
-  NATS_UNREACHABLE: "NATS does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, or later during a request.",
-  REDIS_UNREACHABLE: "Redis does not answer: at start not within POSTHORN_STARTUP_TIMEOUT, or later during a read.",
+  NATS_UNREACHABLE: "NATS did not answer within POSTHORN_STARTUP_TIMEOUT at the start, or during a request.",
+  REDIS_UNREACHABLE: "Redis did not answer within POSTHORN_STARTUP_TIMEOUT at the start, or during a read.",
   REDIS_KEY_INVALID: "A Redis key that belongs to Posthorn holds another type of value; the message names it.",
   JETSTREAM_UNAVAILABLE:
     "The NATS server or account has no JetStream, or it could not be used within POSTHORN_STARTUP_TIMEOUT; the message says why.",
@@ -14,7 +14,7 @@ export const ERROR_CODES = {
   STREAM_REFUSED:
     "JetStream did not store a message. Its source stays unacknowledged and is redelivered; a call of the API can be repeated.",
   STORE_FULL:
-    "JetStream has no room left: nothing can be stored until there is. Raise max_file_store or a stream's limits, or delete dead letters; what waits is delivered meanwhile.",
+    "JetStream has no room left. Raise max_file_store or a stream's limits, or delete dead letters. Waiting deliveries are still attempted.",
   REQUEST_INVALID: "The request is not valid HTTP or its body is not valid JSON.",
   REQUEST_TIMEOUT: "The request did not arrive within POSTHORN_HTTP_REQUEST_TIMEOUT.",
   METHOD_NOT_ALLOWED: "The path exists, but not with this method; the `Allow` header lists its methods.",

@@ -128,7 +128,7 @@ export const METRICS = {
   posthorn_circuits: { kind: "gauge", help: "Apps whose circuit is not closed, by its state.", labels: { state: "open, half_open" } },
   posthorn_app_failing: {
     kind: "gauge",
-    help: "1 for an app that fails: of its attempts of the last 15 minutes (at least 20), half or more were not delivered. For _other their number.",
+    help: "1 for an app that fails: of its attempts of the last 15 minutes (at least 20), half or more were not delivered. For _other: how many there are.",
     labels: { app: "the 20 failing apps with the most attempts; all others together as _other" },
   },
   posthorn_throttled_apps: { kind: "gauge", help: "Apps whose receiver has asked for a pause (Retry-After) that is not over." },
