@@ -22,7 +22,7 @@ export interface BucketWatch {
   /** Marks the watch as not current until it catches up again. */
   setOutdated(): void;
   onCurrent(listener: () => void): void;
-  /** Resolves when no entry has arrived for this long, or the watch was stopped. */
+  /** Resolves when no entry has arrived under a new key for this long, or the watch was stopped. Replicas rewrite some keys for ever. */
   quiet(forMs: number): Promise<void>;
 }
 
@@ -30,6 +30,8 @@ export interface BucketWatchDependencies {
   readonly bucket: Bucket;
   readonly revisions: RevisionWaiters;
   readonly onEntry: (entry: BucketEntry) => void;
+  /** Whether nothing is known under the key. */
+  readonly isNew: (key: string) => boolean;
   /** Resolves when the entries passed on so far have been processed. */
   readonly whenProcessed: () => Promise<void>;
   readonly clock: Clock;
@@ -39,18 +41,19 @@ export interface BucketWatchDependencies {
 const RESTART_AFTER_MS = 250;
 const CHECK_QUIET_MS = 250;
 
-export function createBucketWatch({ bucket, revisions, onEntry, whenProcessed, clock, logger }: BucketWatchDependencies): BucketWatch {
+export function createBucketWatch(dependencies: BucketWatchDependencies): BucketWatch {
+  const { bucket, revisions, onEntry, isNew, whenProcessed, clock, logger } = dependencies;
   const listeners: Array<() => void> = [];
   let isCurrent = false;
   let stopped = false;
-  let receivedAt = 0;
+  let newAt = 0;
   let endWatch = (): void => {};
 
   const receive = (entry: BucketEntry): void => {
     // A restarted watch repeats the last revision seen.
     if (entry.revision <= revisions.seen()) return;
+    if (isNew(entry.key)) newAt = clock.now();
     onEntry(entry);
-    receivedAt = clock.now();
     revisions.advance(entry.revision);
   };
 
@@ -104,7 +107,7 @@ export function createBucketWatch({ bucket, revisions, onEntry, whenProcessed, c
     onCurrent: (listener) => void listeners.push(listener),
     async quiet(forMs) {
       const since = clock.now();
-      for (let leftMs = forMs; leftMs > 0 && !stopped; leftMs = Math.max(since, receivedAt) + forMs - clock.now())
+      for (let leftMs = forMs; leftMs > 0 && !stopped; leftMs = Math.max(since, newAt) + forMs - clock.now())
         await new Promise<void>((resolve) => clock.after(Math.min(leftMs, CHECK_QUIET_MS), resolve));
     },
   };

@@ -103,7 +103,8 @@ export function createRegistryStore(dependencies: RegistryStoreDependencies, opt
     if (entry.value === null) known.delete(entry.key);
     else if (!recovery.has(entry.key)) known.set(entry.key, entry);
   };
-  const watch = createBucketWatch({ bucket, revisions, onEntry, whenProcessed: recovery.whenIdle, clock, logger });
+  const isNew = (key: string): boolean => !known.has(key);
+  const watch = createBucketWatch({ bucket, revisions, onEntry, isNew, whenProcessed: recovery.whenIdle, clock, logger });
   const reached = async (revision: number): Promise<void> => {
     await revisions.reached(revision);
     await seenByOthers?.(revision);

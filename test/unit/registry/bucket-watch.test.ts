@@ -12,6 +12,7 @@ function setUp() {
   const clock = createManualClock();
   const revisions = createRevisionWaiters(clock);
   const received: number[] = [];
+  const keys = new Set<string>();
   /** The watches that were opened, the last of them alive. */
   const watches: Array<WatchOptions & { end: (error?: Error) => void }> = [];
   const watch = createBucketWatch({
@@ -24,7 +25,11 @@ function setUp() {
       },
     } as never,
     revisions,
-    onEntry: ({ revision }) => void received.push(revision),
+    onEntry: ({ key, revision }) => {
+      keys.add(key);
+      received.push(revision);
+    },
+    isNew: (key) => !keys.has(key),
     whenProcessed: async () => {},
     clock,
     logger: silentLogger,
@@ -103,4 +108,27 @@ test("a change is reached when its revision was seen, and refused as retryable a
   await seen;
   await clock.advance(5_000);
   await refused;
+});
+
+test("it is quiet when no new key has come for a while, although the replicas rewrite their own", async () => {
+  const { clock, watch, watches, turn } = setUp();
+  void watch.start();
+  await turn();
+  let isQuiet = false;
+  void watch.quiet(5_000).then(() => {
+    isQuiet = true;
+  });
+  const renew = (revision: number): void => watches[0]?.onEntry({ ...entry(revision), key: "owner.queues" });
+  for (const revision of [1, 2]) {
+    renew(revision);
+    await clock.advance(2_000);
+  }
+  watches[0]?.onEntry(entry(3));
+  for (const revision of [4, 5]) {
+    await clock.advance(2_000);
+    renew(revision);
+  }
+  expect(isQuiet).toBe(false);
+  await clock.advance(2_000);
+  expect(isQuiet).toBe(true);
 });
