@@ -1,7 +1,7 @@
 /** Publishes events that arrived over HTTP, as any other service would. */
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import { AppError } from "../model/app-error.ts";
-import { natsReason } from "./nats-errors.ts";
+import { natsReason, unreachableOr } from "./nats-errors.ts";
 import type { PipelinedPublish } from "./pipelined-publish.ts";
 import type { Subjects } from "./subjects.ts";
 
@@ -25,7 +25,7 @@ export interface StoredEvent {
   readonly duplicate: boolean;
 }
 
-/** @throws AppError PUBLISH_FAILED */
+/** @throws AppError PUBLISH_FAILED, STORE_FULL */
 export type PublishEvent = (event: OutgoingEvent) => Promise<StoredEvent>;
 
 export function createEventPublisher(publish: PipelinedPublish, names: Subjects, tracing: Tracing): PublishEvent {
@@ -40,6 +40,8 @@ export function createEventPublisher(publish: PipelinedPublish, names: Subjects,
         const { stream, seq: sequence, duplicate = false } = await publish({ subject, body, headers });
         return { stream, sequence, duplicate };
       } catch (error) {
+        const known = unreachableOr(error);
+        if (known instanceof AppError && known.code === "STORE_FULL") throw known;
         throw new AppError("PUBLISH_FAILED", `the event was not stored: ${natsReason(error)}`, { retryable: true, cause: error });
       }
     });

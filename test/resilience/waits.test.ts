@@ -378,7 +378,8 @@ test.each([
     await eventually(async () => {
       await fill(bus, [20_000, 2_000, 10]);
       const { body } = await posthorn.api("PUT", "/v1/apps/filler", { webhook_url: receiver.url, name: randomUUID() });
-      return body.status === 503 && body.code === "STORE_FULL";
+      const posted = await posthorn.api("POST", "/v1/events", { type: "filler.x", organization_id: "nobody", data: {} });
+      return [body, posted.body].every(({ status, code }) => status === 503 && code === "STORE_FULL");
     });
     // Attempts that fail now have outcomes that can't be stored.
     await receiver.waitFor(receiver.requests.length + 3);

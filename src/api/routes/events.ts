@@ -17,7 +17,7 @@ const BATCH_TYPE = /^application\/cloudevents-batch(?:\+json)?\s*(?:;|$)/i;
 type Published = StoredEvent & { readonly id: string; readonly type: string };
 
 export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
-  /** @throws AppError RECORD_INVALID, TOO_LARGE, PUBLISH_FAILED */
+  /** @throws AppError RECORD_INVALID, TOO_LARGE, PUBLISH_FAILED, STORE_FULL */
   const publishOne = async (received: ReceivedEvent): Promise<Published> => {
     const event = readOutgoingEvent(received, limits);
     return { id: event.id, type: `${event.resource}.${event.action}`, ...(await publish(event)) };
