@@ -76,8 +76,10 @@ export const FENCE_HEADER = "posthorn-fence";
 
 const TRY_AGAIN_MS = 500;
 const REFUSED_FOR_MS = 2_000;
-/** Longer than a message that was given back waits (jetstream/message-handler.ts). */
-const FULL_FOR_MS = 15_000;
+/** Longer than a message that was given back waits (jetstream/message-handler.ts), and its next attempt takes. */
+const FULL_FOR_MS = 25_000;
+/** The server logs each publish that its user may not make. */
+const FORBIDDEN_AGAIN_MS = 3_000;
 /** The server's JSStreamMessageExceedsMaximumErr: over the stream's max_msg_size. */
 const MESSAGE_TOO_LARGE = 10054;
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -145,15 +147,16 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
           if (isLeaseOver(error)) throw error;
           if (isTooLarge(error)) throw tooLarge(subject, body, error);
           fullSince = isStoreFull(error) ? Math.min(fullSince, clock.now()) : Number.POSITIVE_INFINITY;
+          const wasRefusing = isRefusing(stream);
+          if (isStoreFull(error)) fullAt[stream] = clock.now();
           const final = refusal(error, message, until, fullSince);
           if (final?.code === "STORE_FULL") window.refuseWaiting(clock.now() - REFUSED_FOR_MS, final);
           if (final !== null) throw final;
-          if (!isRefusing(stream))
+          if (!wasRefusing)
             logger.error({ stream, subject, error: messageOf(error) }, "stream refuses messages; their sources stay unacknowledged");
-          if (isStoreFull(error)) fullAt[stream] = clock.now();
           if (!isRefused) refused[stream]++;
           isRefused = true;
-          await sleep(clock, TRY_AGAIN_MS);
+          await sleep(clock, until === null && isForbidden(error) ? FORBIDDEN_AGAIN_MS : TRY_AGAIN_MS);
         }
       }
     } finally {
@@ -185,6 +188,10 @@ function headersOf({ stream, messageId, contentType, trace, source }: MessageToS
   if (trace?.traceparent) headers["traceparent"] = trace.traceparent;
   if (trace?.tracestate) headers["tracestate"] = trace.tracestate;
   return headers;
+}
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof NatsError && error.code === NatsErrorCode.PermissionsViolation;
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -9,8 +9,8 @@
  * HANDLE-3  A message whose lease is over is dropped: another replica has it.
  * HANDLE-4  One whose outcome a stream refuses is given back, so that others of its consumer get their turn meanwhile, and for longer each
  *           time: every attempt costs its receiver a request. The stream's refusal is in the log already (PUBLISH-3).
- * HANDLE-5  While Redis takes no notes of give-backs, such a message is held instead: given back, it would count towards poison, and
- *           whether its deliveries are done is unknown.
+ * HANDLE-5  While Redis takes no notes of give-backs, such a message is held and handled again here: given back, it would count towards
+ *           poison.
  */
 import type { GiveUp } from "../delivery/give-up.ts";
 import { isLeaseOver, LeaseOver } from "../delivery/source-lease.ts";
@@ -27,7 +27,7 @@ export const ACK: MessageEnd = { kind: "ack" };
 /** The first delay after a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
 /** A delivery that a full store refused starts at most this long after there is room. */
-const LONGEST_DELAY_MS = 8_000;
+const LONGEST_DELAY_MS = 4_000;
 
 /** The delay doubles with each delivery. */
 export function growingDelayMs({ deliveries }: Pick<ConsumedMessage, "deliveries">, longestMs = LONGEST_DELAY_MS): number {
@@ -61,10 +61,14 @@ export function createMessageHandler<T>(
   { giveBacks, giveUp, clock, logger }: MessageHandlerDependencies,
   { decode, handle, appOf, onEnd, retryDelayMs }: MessageHandlerOptions<T>,
 ): (message: ConsumedMessage) => void {
-  const fail = (message: ConsumedMessage, error: unknown): void => {
+  const fail = (message: ConsumedMessage, error: unknown, handleAt = clock.now() + LONGEST_DELAY_MS): void => {
     // HANDLE-5.
     if (isTransient(error) && !giveBacks.mayGiveBack()) {
-      clock.after(AGAIN_AFTER_MS, () => fail(message, message.isOurs() ? error : new LeaseOver(message)));
+      clock.after(AGAIN_AFTER_MS, () => {
+        if (!message.isOurs()) fail(message, new LeaseOver(message));
+        else if (clock.now() < handleAt) fail(message, error, handleAt);
+        else begin(message);
+      });
       return;
     }
     endFailed(message, error, logger, retryDelayMs?.(message));

@@ -146,7 +146,7 @@ test("PUBLISH-3: a full stream refuses until it stores something, or nothing com
   const store = (): void => void durable.store(aMessage(), null).catch(() => {});
   for (let n = 0; n < 3; n++) {
     store();
-    await clock.advance(10_000);
+    await clock.advance(18_000);
     expect([durable.counts().pending, durable.refusing()]).toEqual([0, ["retries"]]);
   }
   expect(logged).toEqual(["stream refuses messages; their sources stay unacknowledged"]);
@@ -157,7 +157,7 @@ test("PUBLISH-3: a full stream refuses until it stores something, or nothing com
   store();
   await clock.advance(10_000);
   expect(durable.refusing()).toEqual(["retries"]);
-  await clock.advance(10_000);
+  await clock.advance(30_000);
   expect(durable.refusing()).toEqual([]);
 });
 
