@@ -71,24 +71,24 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
   };
 
   const attempt = async (entry: Entry, delivery: Delivery, handOut: HandOut | null): Promise<void> => {
-    const { event, message } = entry;
     const end = await attemptParked(
       {
         delivery,
         source: entryStore.sourceOf(entry),
-        message: event?.message ?? message ?? unnamed(entry),
-        stream: event === null ? "parked" : "events",
+        message: entry.event?.message ?? entry.message ?? unnamed(entry),
+        stream: entry.event === null ? "parked" : "events",
       },
       {
         queue: { app, installationUuid: null },
         share: `ordered:${app}`,
-        mayBeDone: entry.mayBeDone || event === null || entry.sequences.length > 0,
+        mayBeDone: entry.mayBeDone || entry.event === null || entry.sequences.length > 0,
         // The installation may have begun to flow meanwhile, and what was stored for it may be older (ORDER-4).
         isWanted: () => isRunning() && !queues.isUnread(delivery.installationUuid) && index.isOldest(entry),
         handOut,
       },
     );
-    if (end === "done") return index.leave(entry);
+    // A message with a higher count that was found meanwhile is not done by that.
+    if (end === "done" && entry.stores === delivery.stores) return index.leave(entry);
     if (end === "wait") onCircuitOpen();
     if (typeof end === "string") return index.later(entry, 0);
     if (end.kind === "park") return move(entry, delivery, end);

@@ -59,7 +59,10 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     storing++;
     const giveBack = takeRoom(delivery);
     try {
-      if (entry.mayBeDone && (await skipDelivered(delivery))) return index.leave(entry);
+      const isDone = entry.mayBeDone && (await skipDelivered(delivery));
+      // A message with a higher count was found meanwhile, which the answer is not about.
+      if (entry.stores > delivery.stores) return;
+      if (isDone) return index.leave(entry);
       if (giveBack !== null) return await store(entry, delivery, null);
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);

@@ -145,7 +145,7 @@ function createEntrySet(remove: Backlog["remove"]) {
     /** Its body was read; null: the message that stood for it is gone. */
     loaded(entry: Entry, parked: ParkedDelivery | null): void {
       if (parked === null) return messages.forget(entry.sequences.pop() ?? 0);
-      Object.assign(entry, { delivery: parked.delivery, message: parked.message });
+      Object.assign(entry, { delivery: { ...parked.delivery, stores: entry.stores }, message: parked.message });
       count(entry, 1);
     },
     has: ({ mark }: Entry) => entries.has(mark),

@@ -1,40 +1,44 @@
-import { expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { AppError } from "../../../src/model/app-error.ts";
-import { createEntryRun } from "../../../src/subscribers/ordered/entry-run.ts";
-import { createEntryStore } from "../../../src/subscribers/ordered/entry-store.ts";
-import { createOrderIndex } from "../../../src/subscribers/ordered/order-index.ts";
+import type { Delivery } from "../../../src/model/delivery.ts";
+import { createEntryRun, type EntryRunDependencies } from "../../../src/subscribers/ordered/entry-run.ts";
+import { createEntryStore, type EntryStore } from "../../../src/subscribers/ordered/entry-store.ts";
+import { createOrderIndex, type OrderIndex } from "../../../src/subscribers/ordered/order-index.ts";
 import { createFence } from "../../../src/subscribers/parked/fence.ts";
-import { aDelivery, anApp } from "../../support/builders.ts";
-import { createManualClock } from "../../support/manual-clock.ts";
+import { aDelivery, anApp, UUID } from "../../support/builders.ts";
+import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
-test("a delivery whose dead letter stops its key is attempted once, however long there is no room to store that", async () => {
-  const clock = createManualClock();
-  const calls: string[] = [];
-  let isFull = true;
-  const index = createOrderIndex({ remove: async () => {}, monotonicNow: clock.now, onMerged: () => {} }, "app");
+let clock: ManualClock;
+let calls: string[];
+let index: OrderIndex;
+let attemptParked: EntryRunDependencies["attemptParked"];
+/** Stores a delivery. @returns its sequence */
+let park: () => Promise<number>;
+let entryStore: EntryStore;
+let runNext: () => Promise<void>;
+
+const delivery = aDelivery({ eventSequence: 1, installationUuid: UUID });
+
+beforeEach(() => {
+  clock = createManualClock();
+  calls = [];
+  index = createOrderIndex(
+    { remove: async ({ source }) => void calls.push(`remove ${source.sequence}`), monotonicNow: clock.now, onMerged() {} },
+    "app",
+  );
+  attemptParked = async ({ delivery }) => {
+    calls.push("attempt");
+    return { kind: "dead-letter", delivery, record: null, reason: "exhausted", error: null };
+  };
   const ports = {
     ...{ app: "acme", index, clock, monotonicNow: clock.now, logger: silentLogger, fence: createFence(1, 0), parkedStream: "PARKED" },
-    ...{
-      isOwner: () => true,
-      isRunning: () => true,
-      mayStore: () => true,
-      skipDelivered: async () => false,
-      isFlowing: () => true,
-      takeRoom: () => () => {},
-    },
+    ...{ isOwner: () => true, isRunning: () => true, mayStore: () => true, isFlowing: () => true, takeRoom: () => () => {} },
     ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, appMaxInFlight: 1 },
-    ...{
-      registry: { app: () => anApp({ onExhausted: "stop" }) },
-      isDeadLetter: async () => true,
-      isReadBefore: async () => true,
-      onCircuitOpen() {},
-    },
+    ...{ skipDelivered: async () => false, isDeadLetter: async () => true, isReadBefore: async () => true, onCircuitOpen() {} },
+    registry: { app: () => anApp({ onExhausted: "stop" }) },
     backlog: { at: async () => null, after: async () => null, queuesOf: async () => new Map(), remove: async () => {} },
-    attemptParked: async ({ delivery }: { delivery: ReturnType<typeof aDelivery> }) => {
-      calls.push("attempt");
-      return { kind: "dead-letter" as const, delivery, record: null, reason: "exhausted" as const, error: null };
-    },
+    attemptParked: ((...given) => attemptParked(...given)) as typeof attemptParked,
     dispatcher: {
       async apply() {
         calls.push("dead letter");
@@ -45,20 +49,36 @@ test("a delivery whose dead letter stops its key is attempted once, however long
     streams: {
       async park(...[, , , , , blockedBy]: readonly unknown[]) {
         calls.push(`park ${blockedBy}`);
-        if (isFull) throw new AppError("STORE_FULL", "full", { retryable: true });
-        return { sequence: 1 } as never;
+        return { sequence: await park() } as never;
       },
     },
     queues: { isUnread: () => false, readFlowing() {}, move: async () => true } as never,
   };
-  const entryStore = createEntryStore(ports);
+  entryStore = createEntryStore(ports);
   const run = createEntryRun({ ...ports, entryStore });
-  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
-  index.accept(aDelivery({ eventSequence: 1 }), { message, done: () => void calls.push("done") }, false, 0);
-  const runNext = async (): Promise<void> => {
+  runNext = async () => {
     const entry = index.start(clock.now());
     if (entry !== null) await run(entry);
   };
+});
+
+const accept = (mayBeDone: boolean): void => {
+  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
+  index.accept(delivery, { message, done: () => void calls.push("done") }, mayBeDone, 0);
+};
+const find = (sequence: number, members: Partial<Delivery>, installationUuid: string | null): void => {
+  const source = { stream: "PARKED", sequence };
+  const message = {} as never;
+  index.found({ delivery: { ...delivery, ...members }, source, message, storedAt: 0, dueAt: null, blockedBy: undefined }, installationUuid);
+};
+
+test("a delivery whose dead letter stops its key is attempted once, however long there is no room to store that", async () => {
+  let isFull = true;
+  park = async () => {
+    if (isFull) throw new AppError("STORE_FULL", "full", { retryable: true });
+    return 1;
+  };
+  accept(false);
   await runNext();
   await clock.advance(1_000);
   await runNext();
@@ -71,4 +91,22 @@ test("a delivery whose dead letter stops its key is attempted once, however long
   await runNext();
   expect(calls).toEqual(["attempt", "dead letter", "park 7", "park 7", "park 7", "done"]);
   expect(index.blocked().map(({ blockedBy }) => blockedBy)).toEqual([7]);
+});
+
+test("a delivery whose message is found while Redis is asked about its event is asked about again, and not lost", async () => {
+  const answer = Promise.withResolvers<void>();
+  attemptParked = async ({ delivery }) => {
+    await answer.promise;
+    calls.push(`asked about store ${delivery.stores}`);
+    return "done";
+  };
+  accept(true);
+  const running = runNext();
+  await clock.advance(1);
+  find(5, { stores: 1 }, UUID);
+  answer.resolve();
+  await running;
+  expect(calls).toEqual(["asked about store 0"]);
+  await runNext();
+  expect(calls).toEqual(["asked about store 0", "asked about store 1", "done", "remove 5"]);
 });

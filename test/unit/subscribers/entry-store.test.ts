@@ -15,14 +15,22 @@ let hasRoom: boolean;
 let fault: Error | null;
 let tried: string[];
 let isDone: Set<string>;
+/** Redis answers after it. */
+let answered: Promise<void>;
+let removed: number[];
 let roomTaken: number;
 let storeWaiting: () => Promise<void>;
 
 beforeEach(() => {
   clock = createManualClock();
   isDone = new Set();
+  answered = Promise.resolve();
+  removed = [];
   [done, stored, applied, hasRoom, fault, tried, roomTaken] = [[], [], [], true, null, [], 0];
-  index = createOrderIndex({ remove: async () => {}, monotonicNow: clock.now, onMerged: () => {} }, "app");
+  index = createOrderIndex(
+    { remove: async ({ source }) => void removed.push(source.sequence), monotonicNow: clock.now, onMerged: () => {} },
+    "app",
+  );
   ({ storeWaiting } = createEntryStore({
     app: "acme",
     index,
@@ -48,7 +56,10 @@ beforeEach(() => {
     parkedStream: "PARKED",
     isOwner: () => true,
     mayStore: () => true,
-    skipDelivered: async ({ id }) => isDone.has(id),
+    async skipDelivered({ id, stores }) {
+      await answered;
+      return isDone.has(id) && stores === 0;
+    },
     takeRoom() {
       if (!hasRoom) return null;
       roomTaken++;
@@ -96,6 +107,24 @@ test("one that an earlier owner has done is not stored", async () => {
   await clock.advance(3_000);
   await storeWaiting();
   expect([stored, done, roomTaken]).toEqual([[], ["a"], 0]);
+});
+
+test("one whose message is found while Redis is asked about its event is asked about again, and not lost", async () => {
+  const answer = Promise.withResolvers<void>();
+  answered = answer.promise;
+  isDone.add("a");
+  const one = aDelivery({ id: "a", eventSequence: 1 });
+  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
+  index.accept(one, { message, done: () => void done.push("a") }, true, 0);
+  await clock.advance(3_000);
+  const storing = storeWaiting();
+  const source = { stream: "PARKED", sequence: 5 };
+  index.found({ delivery: { ...one, stores: 1 }, source, message, storedAt: 0, dueAt: null, blockedBy: undefined }, "i");
+  answer.resolve();
+  await storing;
+  expect([done, removed, [...index.waiting()].length]).toEqual([[], [], 1]);
+  await storeWaiting();
+  expect([stored, done, removed]).toEqual([["a"], ["a"], [5]]);
 });
 
 test("what can't be stored waits for the next time", async () => {

@@ -99,6 +99,15 @@ describe("an order index", () => {
     expect([entry.sequences, count(null)]).toEqual([[11], 1]);
   });
 
+  test("keeps the highest count when another message is found while its own is read", () => {
+    index.found(parked(11, delivery("a", 1, { stores: 1 })), null);
+    const entry = index.start(0);
+    if (entry === null) throw new Error("nothing started");
+    index.found(parked(12, delivery("a", 1, { stores: 2 })), null);
+    index.loaded(entry, parked(11, delivery("a", 1, { stores: 1 })));
+    expect(entry.delivery?.stores).toBe(2);
+  });
+
   test("counts the messages of each queue until they are removed, and repeats a failed removal", async () => {
     const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     index.found(parked(1, delivery("a", 1)), null);

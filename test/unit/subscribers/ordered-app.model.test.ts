@@ -82,6 +82,8 @@ class World {
   /** How long a message of a queue is waited for, and an event. */
   readMs = 0;
   readerMs = 0;
+  /** How long Redis takes to answer. */
+  redisMs = 0;
   orderBy: OrderBy = "/k";
   floor: number;
   owner: Owner;
@@ -192,9 +194,13 @@ class World {
     };
     const isDone = (delivery: Delivery): boolean =>
       this.marks.has(dedupKeyOf(delivery)) || (this.stores.get(dedupKeyOf(delivery)) ?? 0) > delivery.stores;
+    const asked = async (delivery: Delivery): Promise<boolean> => {
+      if (this.redisMs > 0) await new Promise<void>((resolve) => this.clock.after(this.redisMs, resolve));
+      return alive(() => isDone(delivery));
+    };
     const attemptParked: AttemptParked = async ({ delivery }, { mayBeDone, isWanted }) => {
       const { orderBy } = this;
-      if ((await alive(() => isDone(delivery))) && mayBeDone) return "done";
+      if ((await asked(delivery)) && mayBeDone) return "done";
       requireLease();
       if (this.isPaused) return { kind: "park", queue: { app: "acme", installationUuid: UUID }, why: "disabled" };
       if (this.isCircuitOpen) return "wait";
@@ -247,7 +253,7 @@ class World {
           remove: ({ source }) => sent(() => void this.parked.delete(source.sequence)),
         },
         attemptParked,
-        skipDelivered: (delivery) => alive(() => isDone(delivery)),
+        skipDelivered: asked,
         dispatcher: {
           park: async (delivery: Delivery, _queue: unknown, _why: string, source: Source) => {
             await alive(requireLease);
@@ -329,7 +335,7 @@ class World {
 
 type Step =
   | { readonly do: "publish" | "fail" | "heal"; readonly key: string }
-  | { readonly do: "wait" | "busy" | "lag" | "read" | "reader"; readonly ms: number }
+  | { readonly do: "wait" | "busy" | "lag" | "read" | "reader" | "redis"; readonly ms: number }
   | { readonly do: "order"; readonly by: OrderBy }
   | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" | "others" | "open" | "close" };
 
@@ -341,6 +347,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("busy" as const), ms: fc.constantFrom(0, 60, 3_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("lag" as const), ms: fc.constantFrom(0, 30, 5_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("read" as const), ms: fc.constantFrom(0, 10, 60) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("redis" as const), ms: fc.constantFrom(0, 10, 60) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reader" as const), ms: fc.constantFrom(0, 20, 300) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "pause" as const, "save" as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "resume" as const, "refresh" as const) }) },
@@ -367,6 +374,9 @@ async function take(world: World, one: Step): Promise<void> {
       return;
     case "read":
       world.readMs = one.ms;
+      return;
+    case "redis":
+      world.redisMs = one.ms;
       return;
     case "reader":
       world.readerMs = one.ms;
@@ -405,7 +415,7 @@ async function outcomeOf(before: readonly string[], steps: readonly Step[]) {
   world.failing.clear();
   world.isPaused = world.isCircuitOpen = false;
   world.busyMs = 0;
-  world.lagMs = world.readMs = world.readerMs = 0;
+  world.lagMs = world.readMs = world.readerMs = world.redisMs = 0;
   world.storeOfOthers();
   world.owner.app.wake();
   for (let n = 0; n < 40; n++) {
@@ -433,6 +443,11 @@ test("a new owner starts nothing that is stored before older events are read, ho
   const busy: Step[] = [{ do: "others" }, ...wait(1, 5), { do: "busy", ms: 5_000 }];
   const stored: Step[] = [...Array<Step>(6).fill({ do: "publish", key: "a" }), ...wait(450, 8), { do: "busy", ms: 0 }];
   expect(await outcomeOf([], [...busy, ...stored, { do: "reader", ms: 300 }, { do: "crash" }, ...wait(10, 50)])).toEqual(NOTHING);
+});
+
+test("a delivery whose message is found while Redis is asked about its event is not lost", async () => {
+  const moved: Step[] = [{ do: "publish", key: "a" }, { do: "stop" }, { do: "others" }, { do: "wait", ms: 0 }, { do: "wait", ms: 4_000 }];
+  expect(await outcomeOf([], [...moved, { do: "crash" }, { do: "redis", ms: 60 }, { do: "wait", ms: 0 }])).toEqual(NOTHING);
 });
 
 describe("a changed order_by", () => {
