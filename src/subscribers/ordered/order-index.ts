@@ -160,8 +160,8 @@ function createEntrySet(remove: Backlog["remove"]) {
         ({ event, dueAt, isBeingStored, acceptedAt, blockedBy }) =>
           event !== null && dueAt <= nowMs && !isBeingStored && acceptedAt < before && blockedBy === undefined,
       ),
-    /** Whether there is one of an event that came before. */
-    holdsEvent: (before: number) => [...entries.values()].some(({ event, acceptedAt }) => event !== null && acceptedAt < before),
+    /** Whether there is one of an event up to that one. */
+    holdsEvent: (last: number) => [...entries.values()].some(({ event, eventSequence }) => event !== null && (eventSequence ?? 0) <= last),
     noteMessage: messages.add,
     /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue) → messages. */
     counts: messages.counts,

@@ -34,7 +34,7 @@ const OTHERS_PARK_MS = 5_000;
 const STORE_WAITING_MS = 500;
 
 export function createOrderedApp(ports: OrderedPorts, app: string) {
-  const { registry, clock, monotonicNow, logger, isOwner } = ports;
+  const { registry, clock, logger, isOwner } = ports;
   let isStopped = false;
   const isActive = (): boolean => !isStopped && isOwner();
   const orderByNow = () => registry.app(app)?.orderBy ?? "none";
@@ -106,11 +106,12 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     isStopped: () => isStopped,
 
     /**
-     * Stops once replicas have parked themselves what is held still: they know that the order has ended.
+     * Stops once nothing is held of what replicas may have left to the owner; what came later they park, as they know the order has ended.
+     * @param leftUpTo the last event that they may have left
      * @returns whether nothing is in hand any more
      */
-    giveBack(): boolean {
-      if (!isStopped && index.holdsEvent(monotonicNow() - OTHERS_PARK_MS)) return false;
+    giveBack(leftUpTo: number): boolean {
+      if (!isStopped && index.holdsEvent(leftUpTo)) return false;
       stop();
       if (isBusy()) return false;
       for (const { event } of index.clear()) event?.done();

@@ -37,8 +37,8 @@ interface OwnedApp {
   readonly from: number;
   /** It is being prepared, or ready. */
   isBegun: boolean;
-  /** When it ceased to be ordered; monotonic. */
-  endingSince: number | null;
+  /** When it ceased to be ordered, monotonic, and the last event that replicas may have left to the owner; null: not known yet. */
+  ending: { readonly since: number; leftUpTo: number | null } | null;
 }
 
 /** Replicas know by then that an app is not ordered any more. */
@@ -54,7 +54,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
   const lastEvent = async (): Promise<number> => (await manager.streams.info(names.streams.events)).state.last_seq;
 
   const take = (app: string, from: number): void => {
-    if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, isBegun: false, endingSince: null });
+    if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, isBegun: false, ending: null });
   };
 
   /** Waits until the app's deliveries that replicas have in hand are done, or stored where the owner finds them. */
@@ -92,13 +92,15 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
   const end = async (app: string, owned: OwnedApp): Promise<void> => {
     const record = orderRecords.get(app);
     if (record?.state === "taking") {
-      owned.endingSince = monotonicNow();
-      return orderRecords.put(app, { from: record.from, state: "ending" });
+      await orderRecords.put(app, { from: record.from, state: "ending" });
+      owned.ending = { since: monotonicNow(), leftUpTo: null };
+      return;
     }
-    owned.endingSince ??= monotonicNow();
-    if (monotonicNow() - owned.endingSince < ENDING_MS) return;
-    const last = await lastEvent();
-    if (readTo() < last || !owned.ordered.giveBack()) return;
+    owned.ending ??= { since: monotonicNow(), leftUpTo: null };
+    if (monotonicNow() - owned.ending.since < ENDING_MS) return;
+    owned.ending.leftUpTo ??= await lastEvent();
+    const { leftUpTo } = owned.ending;
+    if (readTo() < leftUpTo || !owned.ordered.giveBack(leftUpTo)) return;
     apps.delete(app);
     await orderRecords.remove(app);
     logger.info({ app }, "an app is not ordered any more");
@@ -124,7 +126,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
         // An app that has stopped is given back before it is taken again.
         if (owned.ordered.isStopped() || !isOrdered(registry.app(app))) await end(app, owned);
         else if (orderRecords.get(app)?.state === "ending") {
-          owned.endingSince = null;
+          owned.ending = null;
           await orderRecords.put(app, { from: (await lastEvent()) + 1, state: "taking" });
         }
       }

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { createSubjects } from "../../../src/jetstream/subjects.ts";
+import type { App } from "../../../src/model/app.ts";
 import type { OrderRecord } from "../../../src/subscribers/ordered/order-records.ts";
 import type { OrderedApp } from "../../../src/subscribers/ordered/ordered-app.ts";
 import { createOwnedApps, type OwnedApps } from "../../../src/subscribers/ordered/owned-apps.ts";
@@ -9,6 +10,8 @@ import { silentLogger } from "../../support/silent-logger.ts";
 
 let clock: ManualClock;
 let isOrdered: boolean;
+/** Another app. */
+let other: App[];
 let isInTerm: boolean;
 let records: Map<string, OrderRecord>;
 let lastEvent: number;
@@ -16,6 +19,10 @@ let lastEvent: number;
 let ackFloor: number;
 let readTo: number;
 let inFlight: number;
+/** Events that the app holds. */
+let held: number[];
+/** The server answers after it. */
+let answered: Promise<void>;
 let calls: string[];
 let owned: OwnedApps;
 
@@ -23,18 +30,36 @@ const anOrderedApp = (): OrderedApp => {
   let isStopped = false;
   return {
     prepare: async () => void calls.push("prepared"),
-    giveBack() {
+    giveBack(leftUpTo: number) {
+      if (!isStopped && held.some((sequence) => sequence <= leftUpTo)) return false;
       if (!isStopped) calls.push("stopped");
       isStopped = true;
       return inFlight === 0;
+    },
+    stop() {
+      isStopped = true;
     },
     isStopped: () => isStopped,
   } as unknown as OrderedApp;
 };
 
+const allApps = (): App[] => [anApp({ orderBy: isOrdered ? "app" : "none" }), ...other];
+
 beforeEach(() => {
   clock = createManualClock();
-  [isOrdered, isInTerm, records, lastEvent, ackFloor, readTo, inFlight, calls] = [true, true, new Map(), 10, 10, 0, 0, []];
+  [isOrdered, isInTerm, records, lastEvent, ackFloor, readTo, inFlight, calls, held, other] = [
+    true,
+    true,
+    new Map(),
+    10,
+    10,
+    0,
+    0,
+    [],
+    [],
+    [],
+  ];
+  answered = Promise.resolve();
   owned = createOwnedApps({
     orderRecords: {
       observe() {},
@@ -44,9 +69,14 @@ beforeEach(() => {
       put: async (app, record) => void records.set(app, record),
       remove: async (app) => void records.delete(app),
     },
-    registry: { app: () => anApp({ orderBy: isOrdered ? "app" : "none" }), apps: () => [anApp({ orderBy: isOrdered ? "app" : "none" })] },
+    registry: { app: (slug) => allApps().find((app) => app.slug === slug), apps: allApps },
     manager: {
-      streams: { info: async () => ({ state: { last_seq: lastEvent } }) },
+      streams: {
+        async info() {
+          await answered;
+          return { state: { last_seq: lastEvent } };
+        },
+      },
       consumers: {
         info: async () => ({ ack_floor: { stream_seq: ackFloor }, num_pending: 1, num_ack_pending: 0 }),
         delete: async () => void calls.push("queue's consumer deleted"),
@@ -121,6 +151,17 @@ describe("an app that is not ordered any more", () => {
     inFlight = 0;
     await owned.reconcile();
     expect([owned.has("acme"), records.size, owned.earliest()]).toEqual([false, 0, null]);
+  });
+
+  test("is given back once nothing is held that replicas may have left, however much comes after that", async () => {
+    await clock.advance(21_000);
+    await owned.reconcile();
+    [lastEvent, readTo, held] = [30, 30, [10, 30]];
+    await owned.reconcile();
+    expect([calls, owned.has("acme")]).toEqual([[], true]);
+    held = [30];
+    await owned.reconcile();
+    expect([calls, owned.has("acme"), records.size]).toEqual([["stopped"], false, 0]);
   });
 
   test("and is ordered again while the last attempts are in flight, is taken again after them", async () => {
