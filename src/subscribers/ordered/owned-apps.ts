@@ -48,8 +48,11 @@ const LOOK_MS = 200;
 const OTHERS_WAIT_MS = 40_000;
 
 export function createOwnedApps(dependencies: OwnedAppsDependencies) {
-  const { orderRecords, registry, manager, names, clock, monotonicNow, logger, isInTerm, createApp, startReader, readTo } = dependencies;
+  const { orderRecords, registry, manager, names, monotonicNow, logger, isInTerm, createApp, startReader, readTo } = dependencies;
   const apps = new Map<string, OwnedApp>();
+  let isStopped = false;
+  /** Asked after everything that was waited for: a term that is over changes nothing (ORDER-7). */
+  const isActive = (): boolean => !isStopped && isInTerm();
 
   const lastEvent = async (): Promise<number> => (await manager.streams.info(names.streams.events)).state.last_seq;
 
@@ -57,29 +60,15 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
     if (!apps.has(app)) apps.set(app, { ordered: createApp(app), from, isBegun: false, ending: null });
   };
 
-  /** Waits until the app's deliveries that replicas have in hand are done, or stored where the owner finds them. */
-  const othersAreDone = async (app: string, from: number): Promise<void> => {
-    const until = monotonicNow() + OTHERS_WAIT_MS;
-    const consumer = names.parkedConsumer(app, null);
-    while (isInTerm() && monotonicNow() < until) {
-      const [events, parked] = await Promise.all([
-        unlessNotFound(manager.consumers.info(names.streams.events, names.eventsConsumer)),
-        unlessNotFound(manager.consumers.info(names.streams.parked, consumer)),
-      ]);
-      const areEventsDone = events === null || events.ack_floor.stream_seq >= from - 1 || events.num_pending + events.num_ack_pending === 0;
-      if (areEventsDone && (parked === null || parked.num_ack_pending === 0)) break;
-      await sleep(clock, LOOK_MS);
-    }
-    if (isInTerm()) await unlessNotFound(manager.consumers.delete(names.streams.parked, consumer));
-  };
-
   const prepare = async (app: string, owned: OwnedApp): Promise<void> => {
+    // One that was given back has stopped.
+    const isWanted = (): boolean => isActive() && !owned.ordered.isStopped();
     owned.isBegun = true;
     try {
       await startReader(owned.from);
-      if (orderRecords.get(app) === undefined) await orderRecords.put(app, { from: owned.from, state: "taking" });
-      await othersAreDone(app, owned.from);
-      if (!isInTerm()) return;
+      if (isWanted() && orderRecords.get(app) === undefined) await orderRecords.put(app, { from: owned.from, state: "taking" });
+      await othersAreDone(dependencies, app, owned.from, isWanted);
+      if (!isWanted()) return;
       await owned.ordered.prepare();
       logger.info({ app, from: owned.from }, "an ordered app's deliveries are in hand");
     } catch (error) {
@@ -100,7 +89,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
     if (monotonicNow() - owned.ending.since < ENDING_MS) return;
     owned.ending.leftUpTo ??= await lastEvent();
     const { leftUpTo } = owned.ending;
-    if (readTo() < leftUpTo || !owned.ordered.giveBack(leftUpTo)) return;
+    if (!isActive() || readTo() < leftUpTo || !owned.ordered.giveBack(leftUpTo)) return;
     apps.delete(app);
     await orderRecords.remove(app);
     logger.info({ app }, "an app is not ordered any more");
@@ -119,15 +108,17 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
       for (const app of wanted) {
         if (apps.has(app)) continue;
         const last = await lastEvent();
-        if (isInTerm()) take(app, orderRecords.get(app)?.from ?? Math.max(last, readTo()) + 1);
+        if (isActive()) take(app, orderRecords.get(app)?.from ?? Math.max(last, readTo()) + 1);
       }
       for (const [app, owned] of apps) {
+        if (!isActive()) return;
         if (!owned.isBegun) void prepare(app, owned);
         // An app that has stopped is given back before it is taken again.
         if (owned.ordered.isStopped() || !isOrdered(registry.app(app))) await end(app, owned);
         else if (orderRecords.get(app)?.state === "ending") {
           owned.ending = null;
-          await orderRecords.put(app, { from: (await lastEvent()) + 1, state: "taking" });
+          const last = await lastEvent();
+          if (isActive()) await orderRecords.put(app, { from: last + 1, state: "taking" });
         }
       }
     },
@@ -142,7 +133,25 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
     /** The earliest of all apps; null: there is none. */
     earliest: (): number | null => (apps.size === 0 ? null : Math.min(...[...apps.values()].map(({ from }) => from))),
     stop(): void {
+      isStopped = true;
       for (const { ordered } of apps.values()) ordered.stop();
     },
   };
+}
+
+/** Waits until the app's deliveries that replicas have in hand are done, or stored where the owner finds them. */
+async function othersAreDone(dependencies: OwnedAppsDependencies, app: string, from: number, isWanted: () => boolean): Promise<void> {
+  const { manager, names, clock, monotonicNow } = dependencies;
+  const until = monotonicNow() + OTHERS_WAIT_MS;
+  const consumer = names.parkedConsumer(app, null);
+  while (isWanted() && monotonicNow() < until) {
+    const [events, parked] = await Promise.all([
+      unlessNotFound(manager.consumers.info(names.streams.events, names.eventsConsumer)),
+      unlessNotFound(manager.consumers.info(names.streams.parked, consumer)),
+    ]);
+    const areEventsDone = events === null || events.ack_floor.stream_seq >= from - 1 || events.num_pending + events.num_ack_pending === 0;
+    if (areEventsDone && (parked === null || parked.num_ack_pending === 0)) break;
+    await sleep(clock, LOOK_MS);
+  }
+  if (isWanted()) await unlessNotFound(manager.consumers.delete(names.streams.parked, consumer));
 }

@@ -111,6 +111,18 @@ describe("an app that becomes ordered", () => {
     expect(calls).toContain("prepared");
   });
 
+  test("is left alone once it was given back, though replicas are not done yet", async () => {
+    [ackFloor, readTo] = [7, 10];
+    await owned.reconcile();
+    isOrdered = false;
+    await owned.reconcile();
+    await clock.advance(21_000);
+    await owned.reconcile();
+    expect(owned.has("acme")).toBe(false);
+    await clock.advance(45_000);
+    expect(calls).toEqual(["reads from 11", "stopped"]);
+  });
+
   test("is left alone once the term is over", async () => {
     ackFloor = 7;
     await owned.reconcile();
@@ -162,6 +174,46 @@ describe("an app that is not ordered any more", () => {
     held = [30];
     await owned.reconcile();
     expect([calls, owned.has("acme"), records.size]).toEqual([["stopped"], false, 0]);
+  });
+
+  describe.each(["the owner stops", "the term is over"])("when %s while the server is asked", (what) => {
+    const during = async (work: Promise<void>, answer: () => void): Promise<void> => {
+      if (what === "the owner stops") owned.stop();
+      else isInTerm = false;
+      answer();
+      await work;
+    };
+    const ask = (): (() => void) => {
+      const answer = Promise.withResolvers<void>();
+      answered = answer.promise;
+      return answer.resolve;
+    };
+
+    test("is not given back", async () => {
+      readTo = 10;
+      await clock.advance(21_000);
+      const answer = ask();
+      await during(owned.reconcile(), answer);
+      await owned.reconcile();
+      expect([owned.has("acme"), records.get("acme")?.state]).toEqual([true, "ending"]);
+    });
+
+    test("ends no app that is ordered", async () => {
+      other = [anApp({ slug: "other", orderBy: "app" })];
+      await owned.reconcile();
+      await clock.advance(21_000);
+      const answer = ask();
+      await during(owned.reconcile(), answer);
+      await owned.reconcile();
+      expect(records.get("other")?.state).toBe("taking");
+    });
+
+    test("is not taken again", async () => {
+      isOrdered = true;
+      const answer = ask();
+      await during(owned.reconcile(), answer);
+      expect(records.get("acme")?.state).toBe("ending");
+    });
   });
 
   test("and is ordered again while the last attempts are in flight, is taken again after them", async () => {
