@@ -105,9 +105,12 @@ function createEntrySet(remove: Backlog["remove"]) {
     if (event === null && delivery !== null) keptCharacters += sign * deliveryMessageSize(delivery);
   };
 
+  /** One that has left may still be in the hands of its run, or of what waited for an answer about it. */
+  const has = (entry: Entry): boolean => entries.get(entry.mark) === entry;
+
   const drop = (entry: Entry): void => {
     queue.leave(entry);
-    if (entries.get(entry.mark) === entry) entries.delete(entry.mark);
+    entries.delete(entry.mark);
     count(entry, -1);
     entry.event?.done();
   };
@@ -128,11 +131,13 @@ function createEntrySet(remove: Backlog["remove"]) {
     drop,
     /** Done, or somewhere else: its messages are removed. */
     leave(entry: Entry): void {
+      if (!has(entry)) return;
       drop(entry);
       messages.remove(entry.sequences);
     },
-    /** It is stored now, and stays where it is. */
+    /** It is stored now, and stays where it is; what has left meanwhile is not needed. */
     stored(entry: Entry, delivery: Delivery, sequence: number): void {
+      if (!has(entry)) return messages.remove([sequence]);
       const before = entry.sequences.filter((one) => one !== sequence);
       count(entry, -1);
       entry.event?.done();
@@ -148,7 +153,7 @@ function createEntrySet(remove: Backlog["remove"]) {
       Object.assign(entry, { delivery: { ...parked.delivery, stores: entry.stores }, message: parked.message });
       count(entry, 1);
     },
-    has: ({ mark }: Entry) => entries.has(mark),
+    has,
     hasRoom,
     withMark: (mark: string) => entries.get(mark),
     /** The entry whose key its dead letter stops. */

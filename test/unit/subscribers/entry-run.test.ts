@@ -110,3 +110,17 @@ test("a delivery whose message is found while Redis is asked about its event is 
   await runNext();
   expect(calls).toEqual(["asked about store 0", "asked about store 1", "done", "remove 5"]);
 });
+
+test("a delivery whose dead letter is replayed while it is stored to stop its key is done once, and its message removed", async () => {
+  const answer = Promise.withResolvers<number>();
+  park = () => answer.promise;
+  accept(false);
+  const running = runNext();
+  await clock.advance(1);
+  find(98, { replay: "rpl_1" }, null);
+  expect(calls).toEqual(["attempt", "dead letter", "park 7", "done"]);
+  answer.resolve(99);
+  await running;
+  expect(calls.slice(4)).toEqual(["remove 99"]);
+  expect([[...index.counts()], index.blocked()]).toEqual([[[null, 1]], []]);
+});

@@ -134,4 +134,14 @@ describe("an order index", () => {
     index.found(parked(5, delivery("a", 1)), null);
     expect((await drain()).map(({ id }) => id)).toEqual(["a", "b"]);
   });
+
+  test("that got another key ends no event for an entry that it had before", async () => {
+    accept(delivery("a", 1));
+    const [before] = index.waiting();
+    index.rekey("installation");
+    if (before !== undefined) index.leave(before);
+    expect(doneEvents).toEqual([]);
+    expect(await drain()).toHaveLength(1);
+    expect(doneEvents).toEqual([1]);
+  });
 });
