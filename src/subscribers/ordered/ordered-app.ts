@@ -163,7 +163,7 @@ interface TakingDependencies extends Pick<OrderedPorts, "clock" | "logger"> {
 
 /** Opens the pump when all that is stored is known, by the key that the app has then. Nothing else opens it. It is not run twice at once. */
 function createTaking({ app, index, queues, pump, clock, logger, isActive, isBusy, orderByNow }: TakingDependencies) {
-  /** @returns after how long it is to be tried again; null: all is known */
+  /** @returns after how long it is to be tried again; null: all is known, by the key of the index */
   const readAll = async (): Promise<number | null> => {
     // An attempt in flight ends as what it is.
     if (isBusy()) return READ_AGAIN_MS;
@@ -174,12 +174,15 @@ function createTaking({ app, index, queues, pump, clock, logger, isActive, isBus
       logger.warn({ app, error: messageOf(error) }, "an ordered queue can't be read yet");
       return ASK_AGAIN_MS;
     }
-    return orderByNow() === index.orderBy() ? null : READ_AGAIN_MS;
+    return null;
   };
 
   return async (): Promise<void> => {
     pump.close();
-    for (let againMs = await readAll(); againMs !== null && isActive(); againMs = await readAll()) await sleep(clock, againMs);
+    // Nothing is waited for between the last look at the key and the opening: a change is seen here, or finds the pump open.
+    const isKnown = (againMs: number | null): boolean => againMs === null && orderByNow() === index.orderBy();
+    for (let againMs = await readAll(); isActive() && !isKnown(againMs); againMs = await readAll())
+      await sleep(clock, againMs ?? READ_AGAIN_MS);
     if (!isActive()) return;
     queues.readFlowing();
     pump.open();

@@ -84,6 +84,8 @@ class World {
   readerMs = 0;
   /** How long Redis takes to answer. */
   redisMs = 0;
+  /** A queue was read to its end. */
+  onQueueRead: () => unknown = () => {};
   orderBy: OrderBy = "/k";
   floor: number;
   owner: Owner;
@@ -237,6 +239,7 @@ class World {
             return alive(() => {
               const subject = installationUuid === null ? OWN : OF_INSTALLATION;
               const next = [...this.parked].find(([sequence, one]) => sequence > from && one.subject === subject);
+              if (next === undefined) this.onQueueRead();
               return next === undefined ? null : parkedAt(next[0]);
             });
           },
@@ -458,6 +461,23 @@ describe("a changed order_by", () => {
 
   test("that is changed back while an attempt is in flight leaves the app flowing", async () => {
     expect(await outcomeOf([], [others, ...wait(1, 5), publish, order("app"), order("/k"), publish])).toEqual(NOTHING);
+  });
+
+  test("that is changed at whichever moment when all has been read is followed", async () => {
+    for (let ticks = 0; ticks < 20; ticks++) {
+      const world = new World([]);
+      world.onQueueRead = async () => {
+        world.onQueueRead = () => {};
+        for (let n = 0; n < ticks; n++) await Promise.resolve();
+        world.orderBy = "app";
+        world.owner.app.wake();
+      };
+      world.storeOfOthers();
+      await world.clock.advance(100);
+      for (const one of ["a", "b", "c"]) world.publish(one);
+      for (let n = 0; n < 10; n++) await world.clock.advance(100);
+      expect([ticks, world.wrong, world.delivered.size]).toEqual([ticks, [], 3]);
+    }
   });
 
   test("starts nothing before other replicas have stored what they had in hand", async () => {
