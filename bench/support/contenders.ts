@@ -130,7 +130,7 @@ export async function startPosthorn(
     if (child.exitCode !== null) throw new Error(`Posthorn ended with ${child.exitCode}, see ${prefix}.log`);
     const ready = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
     await ready?.text();
-    if (ready?.ok) return child;
+    if (ready?.ok) return watched(child, `Posthorn (see ${prefix}.log)`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -157,10 +157,21 @@ async function forked(path: string, settings: object): Promise<ChildProcess> {
     child.once("message", () => resolve());
     child.once("exit", (code) => reject(new Error(`${path} ended with ${code}`)));
   });
+  return watched(child, path);
+}
+
+const ending = new WeakSet<ChildProcess>();
+
+/** Nobody measures what has ended: the benchmark ends with it. */
+function watched(child: ChildProcess, name: string): ChildProcess {
+  child.once("exit", (code, signal) => {
+    if (!ending.has(child)) throw new Error(`${name} ended with ${code ?? signal} while it was measured`);
+  });
   return child;
 }
 
 export function ended(child: ChildProcess): Promise<void> {
+  ending.add(child);
   return new Promise((resolve) => {
     if (child.exitCode !== null || child.signalCode !== null) return resolve();
     child.once("exit", () => resolve());
