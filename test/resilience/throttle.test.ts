@@ -119,12 +119,15 @@ test.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on 
   expect(early).toEqual([]);
   if (order_by === "app") expect(numbers(receiver)).toEqual([0, ...upTo(40)]);
   // The answer is an attempt of its own, which uses up none of an empty schedule.
-  const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests`);
-  const rows = body.items.filter(({ event_id }: { event_id: string }) => event_id === `${slug}-0`);
-  expect(rows.map((row: Record<string, unknown>) => [row["attempt"], row["outcome"], row["response_code"]])).toEqual([
-    [2, "delivered", 200],
-    [1, "failed", 429],
-  ]);
+  await eventually(async () => {
+    const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests`);
+    const rows = body.items.filter(({ event_id }: { event_id: string }) => event_id === `${slug}-0`);
+    expect(rows.map((row: Record<string, unknown>) => [row["attempt"], row["outcome"], row["response_code"]])).toEqual([
+      [2, "delivered", 200],
+      [1, "failed", 429],
+    ]);
+    return true;
+  });
   expect((await replica.api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
   // Too short to be announced.
   expect(await changesOf(slug)).toEqual([]);
