@@ -121,7 +121,7 @@ function ensureBuilt({ node, files, script, made, what }) {
 
 const HEADLESS = "chromium-headless-shell";
 const BROWSERS = [HEADLESS, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/** Of Debian's packages of Chromium. */
+/** Where Debian's packages of Chromium put their files. */
 const CHROMIUM_FILES = "/usr/lib/chromium";
 const UNPACKED_BROWSER = join(ROOT, ".local", "chromium", HEADLESS);
 

@@ -413,7 +413,7 @@ describe("an organization's token", () => {
     expect((await replay({ installation_uuid: uuids["own"] })).status).toBe(201);
     expect((await call("POST", "/v1/dead-letters/replay", token, { app: "other" })).status).toBe(403);
     expect((await call("POST", "/v1/dead-letters/replay", token, { installation_uuid: uuids["other"] })).status).toBe(404);
-    // What a test before has replayed may be given up meanwhile.
+    // A delivery that an earlier test replayed may be given up meanwhile.
     await eventually(
       async () => (await replayDeadLetters(as(token), { dry_run: true })).matched === (await items("/v1/dead-letters")).length,
     );
@@ -444,7 +444,7 @@ describe("an app's token", () => {
     await Promise.all([letterOf("own"), letterOf("other")]);
     const seen = async () => (await call("GET", "/v1/dead-letters", appToken)).body.items as Array<{ app: string }>;
     expect(new Set((await seen()).map(({ app }) => app))).toEqual(new Set(["own"]));
-    // What a test before has replayed may be given up meanwhile.
+    // A delivery that an earlier test replayed may be given up meanwhile.
     await eventually(async () => (await replayDeadLetters(as(appToken), { dry_run: true })).matched === (await seen()).length);
   });
 

@@ -48,7 +48,7 @@ const explain = async (eventId: string, uuid: string): Promise<DeliveryAnswer> =
   return body as DeliveryAnswer;
 };
 
-/** What Posthorn had to say of late. */
+/** The last warnings and errors of Posthorn's log. */
 const warnings = (): string =>
   posthorn.log
     .filter(({ level }) => level !== "info")

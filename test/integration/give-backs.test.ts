@@ -1,26 +1,10 @@
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { createGiveBacks } from "../../src/storage/give-backs.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
-import { silentLogger } from "../support/silent-logger.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 
-let server: Server;
-let redis: RedisClient;
-let look: Redis;
-
-beforeAll(async () => {
-  server = await startRedisServer();
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  look.disconnect();
-  await server.stop();
-});
+const { redis, look } = await redisOfFile();
 
 const message = { stream: "T_EVENTS", sequence: 7 };
 const KEY = "posthorn:give-backs:T_EVENTS:7";

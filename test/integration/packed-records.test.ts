@@ -1,34 +1,19 @@
-/** Dedup records and notes of deliveries in packed hashes, as Redis has them. */
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { newDelivery } from "../../src/model/delivery.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { PERIOD_MS } from "../../src/storage/packed-hash.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
 import { anApp, anAttempt, anEvent, anInstallation, LIFETIMES, UUID } from "../support/builders.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 const APPS = Array.from({ length: 10 }, (_, at) => `acme-tracker-${at}`);
 const DAYS_8 = 8 * 86_400_000;
-let server: Server;
-let redis: RedisClient;
-let look: Redis;
+const { redis, look } = await redisOfFile();
 let now = Date.now();
 const clock = { ...systemClock, now: () => now };
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 20_000 }, systemClock, silentLogger);
-  look = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  look.disconnect();
-  await server.stop();
-});
 beforeEach(async () => {
   now = Date.now();
   await look.flushall();

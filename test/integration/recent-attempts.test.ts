@@ -1,33 +1,18 @@
-/** An app's recent attempts and its limited delivery events, as several replicas count them in a real Redis. */
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/model/clock.ts";
 import { failingSince, totalsOf } from "../../src/model/recent-attempts.ts";
 import { createEventBudget, EVENTS_PER_MINUTE } from "../../src/storage/event-budget.ts";
 import { createReadRecentAttempts } from "../../src/storage/recent-attempts.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
 import { aDelivery, anApp, anAttempt, anEvent, LIFETIMES } from "../support/builders.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2026, 0, 5, 12);
 
-let server: Server;
-let redis: RedisClient;
-let look: Redis;
+const { redis, look } = await redisOfFile();
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  look.disconnect();
-  await server.stop();
-});
 beforeEach(async () => void (await look.flushall()));
 
 const at = (now: number): Clock => ({ ...systemClock, now: () => now });
@@ -141,7 +126,7 @@ describe("the limit of an app's delivery events", () => {
     expect(await budget(NOON).suppress("acme")).toBe(true);
     expect(await budget(NOON).suppressed()).toEqual([{ app: "acme", since: NOON, until: NOON + MINUTE, count: 1 }]);
     expect(await budget(NOON, "Redis is down").suppress("acme")).toBe(false);
-    // What was taken is not taken again.
+    // `suppress` takes nothing from the budget.
     for (let n = 1; n < EVENTS_PER_MINUTE; n++) await budget(NOON).suppress("acme");
     expect(await budget(NOON).take("acme")).toBe(true);
   });

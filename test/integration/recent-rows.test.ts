@@ -1,32 +1,15 @@
-/** The newest rows of many apps' logs: read as far as a caller needs, and within bounds. */
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { systemClock } from "../../src/model/clock.ts";
+import { beforeEach, expect, test } from "vitest";
 import { keys } from "../../src/storage/keys.ts";
 import { logRow } from "../../src/storage/log-row.ts";
 import { createReadRecentRows } from "../../src/storage/recent-rows.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { anAttempt } from "../support/builders.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
-import { silentLogger } from "../support/silent-logger.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 
-let server: Server;
-let redis: RedisClient;
-let look: Redis;
+const { redis, look } = await redisOfFile();
 
 const NOON = Date.UTC(2026, 0, 5, 12);
 const slugOf = (number: number): string => `app-${String(number).padStart(3, "0")}`;
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  look.disconnect();
-  await server.stop();
-});
 beforeEach(() => look.flushall());
 
 /** One row for each app, the first app's the newest, a second apart. */

@@ -1,28 +1,18 @@
 /** What Redis knows of a replay's deliveries, written by the request log. */
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import type { Delivery } from "../../src/model/delivery.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createReplayLookup } from "../../src/storage/replay-lookup.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
 import { aDelivery, anAttempt, anEvent, LIFETIMES } from "../support/builders.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 const REPLAY = `rpl_${randomUUID().replaceAll("-", "")}`;
 
-let server: Server;
-let redis: RedisClient;
+const { redis } = await redisOfFile();
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 20_000 }, systemClock, silentLogger);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 beforeEach(async () => void (await redis.flushall()));
 
 const createLog = () =>

@@ -1,35 +1,20 @@
-import { Command, Redis } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Command } from "ioredis";
+import { beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { createWriteBatch } from "../../src/storage/batch-writer.ts";
 import { createDeliveryLookup } from "../../src/storage/delivery-lookup.ts";
 import { createHealthStore } from "../../src/storage/health-store.ts";
 import { packTexts } from "../../src/storage/pack-texts.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog, type RequestLog, type RequestLogOptions } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, deliveryIdOf, LIFETIMES, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
-let server: Server;
-let redis: RedisClient;
-/** Beside what is tested: looks as redis-cli would. */
-let look: Redis;
+const { server, redis, look } = await redisOfFile({ arguments: ["--appendfsync", "always"] });
 let failures: string[];
 
-beforeAll(async () => {
-  server = await startRedisServer({ arguments: ["--appendfsync", "always"] });
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(server.url);
-  look.on("error", () => {});
-});
-afterAll(async () => {
-  redis.disconnect();
-  look.disconnect();
-  await server.stop();
-});
 beforeEach(async () => {
   await look.flushall();
   failures = [];

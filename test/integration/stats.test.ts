@@ -1,38 +1,22 @@
-/** Stats as they are written with the log row and read back, on a real Redis. */
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/model/clock.ts";
 import { OUTCOMES } from "../../src/model/outcome.ts";
 import { createVolumes, lastHours } from "../../src/overview/volumes.ts";
-import { connectRedis, type RedisClient } from "../../src/storage/redis.ts";
 import { createRequestLog } from "../../src/storage/request-log.ts";
 import { createRequestLogQuery } from "../../src/storage/request-log-query.ts";
 import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { aDelivery, anApp, anAttempt, anEvent, anInstallation, LIFETIMES } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { createManualClock } from "../support/manual-clock.ts";
-import { type Server, startRedisServer } from "../support/servers.ts";
+import { redisOfFile } from "../support/redis-of-file.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
 const HOUR = 3_600_000;
 const NOON = Date.UTC(2026, 0, 5, 12);
 
-let server: Server;
-let redis: RedisClient;
-let look: Redis;
+const { server, redis, look } = await redisOfFile();
 const stats = () => createStatsQuery(redis, () => null);
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  redis = await connectRedis({ url: server.url, startupTimeoutMs: 10_000 }, systemClock, silentLogger);
-  look = new Redis(server.url);
-  look.on("error", () => {});
-});
-afterAll(async () => {
-  redis.disconnect();
-  look.disconnect();
-  await server.stop();
-});
 beforeEach(async () => void (await look.flushall()));
 
 let events = 0;

@@ -116,7 +116,7 @@ test.concurrent("of a process killed before it told that an app fails another on
   victim.child.kill("SIGKILL");
   await eventually(async () => (await told()).length === 1);
   receiver.behave(answer(200));
-  // What the victim held comes again, and may fail again: as many as it takes.
+  // Events that the victim held come again and may fail again, so it may take more than 20 to be healthy.
   await eventually(async () => {
     await publish(20);
     return (await told()).length === 2;

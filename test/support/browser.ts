@@ -120,7 +120,7 @@ const underWay = new WeakMap<Page, Set<Request>>();
 export async function settled(page: Page): Promise<void> {
   await eventually(async () => {
     const isIdle = (): boolean => underWay.get(page)?.size === 0;
-    // What is rendered may ask for more, after the next frame.
+    // A view that is rendered may send more requests, after the next frame.
     for (let frames = 0; frames < 2; frames++)
       if (isIdle()) await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
     return isIdle();

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 const TICK_MS = 10;
-/** Of this process: files of one worker share its modules, and setup files are loaded anew for each. */
+/** Global, because setup files are loaded anew for each test file of a worker. */
 const counted = globalThis as { descendantsCpuMs?: number };
 
 /** This process, its children that have ended, and the descendants that were counted; null where there is no /proc. */
