@@ -107,7 +107,7 @@ async function feelBesideThrottled(round: number): Promise<void> {
 }
 
 await feel("warm-up");
-// In turns, and each as often first, so that what else the machine does, and what Posthorn has in memory by now, is in both.
+// Alternately, and each first equally often, so that both see the same load and the same warm-up.
 for (let round = 1; round <= rounds; round++) {
   const [first, second] = round % 2 === 1 ? [feelAlone, feelBesideThrottled] : [feelBesideThrottled, feelAlone];
   await first(round);

@@ -121,7 +121,7 @@ function ensureBuilt({ node, files, script, made, what }) {
 
 const HEADLESS = "chromium-headless-shell";
 const BROWSERS = [HEADLESS, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/** Where Debian's packages of Chromium put their files. */
+/** Where Debian installs Chromium. */
 const CHROMIUM_FILES = "/usr/lib/chromium";
 const UNPACKED_BROWSER = join(ROOT, ".local", "chromium", HEADLESS);
 
@@ -141,8 +141,8 @@ export function ensureBrowser() {
 }
 
 /**
- * Chromium that can show no window takes half of the processor time. It needs files of the installed one, and to be of its version; without
- * it the tests take the installed one.
+ * The headless shell takes less processor time than a whole Chromium. It needs the installed one's files, of the same version; without it
+ * the tests use the installed one.
  */
 function unpackHeadlessShell() {
   const query = findBinary("dpkg-query");
@@ -152,6 +152,7 @@ function unpackHeadlessShell() {
   const folder = dirname(UNPACKED_BROWSER);
   const whole = `${folder}-unpacking`;
   unpackPackage(`${HEADLESS}=${version}`, (unpacked) => {
+    // All but the browser's own binary.
     for (const from of [CHROMIUM_FILES, join(unpacked, CHROMIUM_FILES)])
       cpSync(from, whole, { recursive: true, filter: (path) => basename(path) !== "chromium" || path === from });
     const { status } = spawnSync(join(whole, HEADLESS), ["--version", "--no-sandbox"], { stdio: "ignore" });

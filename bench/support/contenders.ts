@@ -162,7 +162,7 @@ async function forked(path: string, settings: object): Promise<ChildProcess> {
 
 const ending = new WeakSet<ChildProcess>();
 
-/** Nobody measures what has ended: the benchmark ends with it. */
+/** A contestant that ends while it is measured ends the benchmark. */
 function watched(child: ChildProcess, name: string): ChildProcess {
   child.once("exit", (code, signal) => {
     if (!ending.has(child)) throw new Error(`${name} ended with ${code ?? signal} while it was measured`);

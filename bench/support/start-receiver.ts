@@ -84,7 +84,7 @@ function send(child: ChildProcess, message: ToReceiver): void {
   child.send(message);
 }
 
-/** @returns waits for the next message of a kind. A wait ends that for the same kind before it, which nobody wants any more. */
+/** @returns waits for the next message of a kind. A later wait for the same kind replaces the earlier one, which then never resolves. */
 function nextMessageOf(child: ChildProcess) {
   const waiting = new Map<string, (message: FromReceiver) => void>();
   child.on("message", (message: FromReceiver) => {

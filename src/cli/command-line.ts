@@ -86,8 +86,7 @@ function readWords(
   } catch (error) {
     const unknown = /Unknown option '(-[^']+)'/.exec(messageOf(error))?.[1];
     if (unknown === undefined) throw new UsageError(firstSentence(messageOf(error)));
-    const near = nearest(unknown.replace(/^-+/, ""), Object.keys(options));
-    throw new UsageError(`no such option ${unknown}${near === undefined ? "" : `, did you mean --${near}?`}`);
+    throw new UsageError(`no such option ${unknown}${didYouMean(unknown.replace(/^-+/, ""), Object.keys(options), "--")}`);
   }
 }
 
@@ -113,7 +112,7 @@ function checkOperands({ name, operands }: Command, found: readonly string[]): v
   }
 }
 
-function didYouMean(word: string, candidates: readonly string[]): string {
+function didYouMean(word: string, candidates: readonly string[], prefix = ""): string {
   const near = nearest(word, candidates);
-  return near === undefined ? "" : `, did you mean ${near}?`;
+  return near === undefined ? "" : `, did you mean ${prefix}${near}?`;
 }

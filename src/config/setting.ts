@@ -5,7 +5,7 @@ import {
   parseCertificateFile,
   parseChoice,
   parseDuration,
-  parseIntegerOf,
+  parseIntegerWithin,
   parseKeyFile,
   parseSize,
 } from "./values.ts";
@@ -67,7 +67,7 @@ export function integer(
   minimum = 1,
   maximum = Number.MAX_SAFE_INTEGER,
 ): Setting<number> & { default: string } {
-  const parse = parseIntegerOf(minimum, maximum);
+  const parse = parseIntegerWithin(minimum, maximum);
   return setting({ parse, default: byDefault, form: "whole number", group, about });
 }
 

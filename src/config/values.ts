@@ -57,17 +57,20 @@ export function parseList<T>(parse: (text: string) => T): (text: string) => read
 
 export const parseDurations = parseList(parseDuration);
 
+const DIGITS = /^\d{1,15}$/;
+
 export function parseInteger(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new Error("wanted a whole number");
+  if (!DIGITS.test(text)) throw new Error("wanted a whole number");
   return Number(text);
 }
 
-export function parseIntegerOf(minimum: number, maximum: number): (text: string) => number {
+/** @param or another form that is wanted, for the error */
+export function parseIntegerWithin(minimum: number, maximum: number, or = ""): (text: string) => number {
   const range = maximum === Number.MAX_SAFE_INTEGER ? `${minimum} or more` : `${minimum} to ${maximum}`;
   return (text) => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    const value = DIGITS.test(text) ? Number(text) : Number.NaN;
     if (value >= minimum && value <= maximum) return value;
-    throw new Error(`wanted a whole number of ${range}`);
+    throw new Error(`wanted ${or}a whole number of ${range}`);
   };
 }
 

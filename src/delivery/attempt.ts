@@ -128,7 +128,7 @@ export function createAttempt(dependencies: AttemptDependencies, options: Attemp
       traceId: span.traceId,
       spanId: span.spanId,
       requestHeaders,
-      // A getter would make this object, which every listener reads, a slow one.
+      // A method, because a getter would give this object slow properties (ADR 14).
       requestBody: () => startOfBody(body),
       responseHeaders: result.kind === "answered" ? result.headers : null,
       responseBody,

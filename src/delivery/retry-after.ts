@@ -9,8 +9,8 @@ const NUMBER = /^[+-]?\d+(\.\d*)?$|^[+-]?\.\d+$/;
 const HTTP_DATE = /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/;
 
 /**
- * Milliseconds from `nowMs`, 0 to 24 h, a number rounded up to whole seconds; null when the header says nothing usable. Of several headers,
- * as a proxy may add one, the longest delay counts: nothing is attempted before any of them.
+ * Milliseconds from `nowMs`, 0 to 24 h, a number rounded up to whole seconds; null when the header says nothing usable. If there are several
+ * headers (a proxy may add one), the longest delay counts, so that no attempt comes before any of them.
  */
 export function parseRetryAfter(value: string | readonly string[] | undefined, nowMs: number): number | null {
   const delays = [value ?? []].flat().flatMap((text) => delayIn(text.trim(), nowMs) ?? []);

@@ -22,13 +22,13 @@ export interface AckBatcher {
 }
 
 const ACK = new TextEncoder().encode("+ACK");
-/** So many acks, or those of so long, are followed by one PING: a PONG wakes the process up, which costs more than the acks of a tick. */
+/** One PING confirms 100 acks, or those of half a second: each PONG wakes the process, which costs more than the acks of a tick. */
 const CONFIRM_ACKS = 100;
 const CONFIRM_MS = 500;
 
 export function createAckBatcher(connection: NatsConnection, state: ConnectionState, clock: Clock): AckBatcher {
   let replies: string[] = [];
-  /** Acks that no PONG has followed, in the order they were sent: those of a PING, and those since the last one. */
+  /** Acks without a PONG, oldest first: one group for each PING, then those sent since the last PING. */
   let pinged: Array<readonly string[]> = [];
   let sent: string[] = [];
   let cancelPing: (() => void) | null = null;
@@ -70,7 +70,7 @@ export function createAckBatcher(connection: NatsConnection, state: ConnectionSt
     sent = pinged.flat().concat(sent);
     pinged = [];
     publish(sent);
-    ping();
+    if (sent.length > 0) ping();
   });
 
   return {

@@ -1,15 +1,15 @@
 /**
  * Publishes a message and keeps trying until JetStream has stored it.
  *
- * PUBLISH-1  A call resolves only on JetStream's ack. It keeps trying until then, until its deadline or until `stop`: the source of the
- *          message stays unacknowledged and held meanwhile, which is the back-pressure when NATS is down. Nothing is tried after the
- *          deadline. Without one, a message is not tried any longer when the server has had no room for it for REFUSED_FOR_MS, nor does
- *          one wait any longer that has waited so long for its window: in a full store only a delivery that succeeds makes room, so
- *          those that can't be stored must be free to be attempted again.
+ * PUBLISH-1  A call resolves only on JetStream's ack, and retries until then, until its deadline or until `stop`. Its source stays
+ *          unacknowledged and held, which is the back-pressure when NATS is down. Nothing is published after the deadline. A call without
+ *          a deadline rejects with STORE_FULL when the server has had no room for REFUSED_FOR_MS, and so do calls that have waited that
+ *          long for the same window: only a delivery that succeeds makes room in a full store, so the others must be free to be
+ *          attempted again.
  * PUBLISH-2  A message that is larger than the server or the stream accepts is not tried again: the call rejects.
  * PUBLISH-3  A stream counts as refusing while a message for it is waiting whose last try failed. Messages that it accepts meanwhile, and
- *          other streams, don't change that. A full one does until a message is stored when none waits, or for FULL_FOR_MS: what it
- *          refused at last comes back by then.
+ *          other streams, don't change that. A full stream counts as refusing until it stores a message while no other one waits, or
+ *          for FULL_FOR_MS: most messages that it refused are back by then.
  * PUBLISH-4  Each stream has a publish window, and so have fan-out batches. A flood of parked deliveries, or a stream that refuses, thus
  *          delays nothing in another stream. Messages of one window are published in the order of the calls (DISPATCH-2 in
  *          delivery/dispatcher.ts relies on it), and have no body before they are.
@@ -76,7 +76,7 @@ export const FENCE_HEADER = "posthorn-fence";
 
 const TRY_AGAIN_MS = 500;
 const REFUSED_FOR_MS = 2_000;
-/** Longer than a message that was given back waits (jetstream/message-handler.ts), and its next attempt takes. */
+/** Longer than the longest wait of a message that was given back (4 s), an attempt with the default timeout (10 s) and REFUSED_FOR_MS. */
 const FULL_FOR_MS = 25_000;
 /** The server logs each publish that its user may not make. */
 const FORBIDDEN_AGAIN_MS = 3_000;
@@ -105,7 +105,7 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
 
   const tryOnce = async (message: MessageToStore, body: string, headers: Record<string, string>, until: number | null): Promise<PubAck> => {
     if (message.source !== undefined) requireLease(message.source);
-    // While it reconnects, the library keeps what is published and sends it afterwards, which may be after the deadline.
+    // The library may send afterwards what is published during a reconnect, which may be after the deadline.
     if (until !== null && !isUp()) throw new Error("NATS is down");
     const ack = publish({ subject: message.subject, body, headers });
     if (until !== null && !(await resolvesWithin(clock, Math.max(1, until - clock.now()), ack)))

@@ -7,8 +7,9 @@
  *           becomes a dead letter undecoded. Deliveries that were given back don't count. While their number is unknown, no message is
  *           poison.
  * HANDLE-3  A message whose lease is over is dropped: another replica has it.
- * HANDLE-4  One whose outcome a stream refuses is given back, so that others of its consumer get their turn meanwhile, and for longer each
- *           time: every attempt costs its receiver a request. The stream's refusal is in the log already (PUBLISH-3).
+ * HANDLE-4  A message whose handling rejects because a stream refuses its outcome is given back, so that other messages of the consumer
+ *           get their turn. The delay doubles, up to 4 s: every attempt costs the receiver a request. The refusal itself is logged once
+ *           (PUBLISH-3).
  * HANDLE-5  While Redis takes no notes of give-backs, such a message is held and handled again here: given back, it would count towards
  *           poison.
  */
@@ -26,7 +27,7 @@ export const ACK: MessageEnd = { kind: "ack" };
 
 /** The first delay after a fault that is not the message's. */
 export const AGAIN_AFTER_MS = 1_000;
-/** A delivery that a full store refused starts at most this long after there is room. */
+/** The longest delay after a refusal: deliveries resume at most this long after the store has room. */
 const LONGEST_DELAY_MS = 4_000;
 
 /** The delay doubles with each delivery. */

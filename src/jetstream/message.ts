@@ -44,7 +44,7 @@ export interface ConsumedMessage extends Slotted {
 /** The deliveries of a message that ended without a crash, counted over all replicas. */
 export interface GiveBacks {
   note(message: Pick<ConsumedMessage, "stream" | "sequence">): void;
-  /** Whether all notes are saved. True, too, while the process stops: what it holds is not to wait for another replica. */
+  /** Whether a message may be given back: Redis has every note, or the process stops and other replicas should get its messages at once. */
   mayGiveBack(): boolean;
   /** Null when the count can't be read. */
   count(message: Pick<ConsumedMessage, "stream" | "sequence">): Promise<number | null>;

@@ -29,8 +29,8 @@ export interface MessageToPublish {
 export type PipelinedPublish = (message: MessageToPublish) => Promise<PubAck>;
 
 interface Waiting extends Slotted {
-  /** Ends the reply subject, after the slot: an answer may come when another message has the slot. */
-  readonly nth: string;
+  /** Distinguishes the messages that had the same slot: a late answer must not reach the next one. */
+  readonly token: string;
   readonly subject: string;
   readonly resolve: (ack: PubAck) => void;
   readonly reject: (error: unknown) => void;
@@ -48,9 +48,9 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
   let last = 0;
 
   const receive = (message: Msg): void => {
-    const [slot, nth] = message.subject.slice(inbox.length + 1).split(".");
+    const [slot, token] = message.subject.slice(inbox.length + 1).split(".");
     const one = waiting.at(Number(slot));
-    if (one === undefined || one.nth !== nth) return;
+    if (one === undefined || one.token !== token) return;
     waiting.remove(one);
     try {
       one.resolve(ackIn(message));
@@ -90,10 +90,10 @@ export function createPipelinedPublish(nats: NatsConnection, clock: Clock): Pipe
   return ({ subject, body, headers: given }) =>
     new Promise((resolve, reject) => {
       if (!isSubscribed) subscribe();
-      const one: Waiting = { slot: 0, nth: String(++last), subject, resolve, reject, sentAt: clock.now() };
+      const one: Waiting = { slot: 0, token: String(++last), subject, resolve, reject, sentAt: clock.now() };
       waiting.add(one);
       try {
-        nats.publish(subject, body, { reply: `${inbox}.${one.slot}.${one.nth}`, headers: headersOf(given) });
+        nats.publish(subject, body, { reply: `${inbox}.${one.slot}.${one.token}`, headers: headersOf(given) });
       } catch (error) {
         waiting.remove(one);
         throw error;

@@ -13,7 +13,7 @@ export interface PublishWindow {
   /**
    * @param begin is admitted from its call until `leave`, which it calls itself
    * @param until when the wait ends, milliseconds since the epoch; null: never
-   * @throws AppError STREAM_REFUSED (retryable) when it is not admitted in time, or before the stop
+   * @throws AppError STREAM_REFUSED (retryable) when it is not admitted in time, or before the stop; the fault of `refuseWaiting`
    */
   enter<T>(bytes: number, begin: () => Promise<T>, until: number | null): Promise<T>;
   leave(bytes: number): void;

@@ -61,7 +61,7 @@ export interface StreamWatchOptions {
 
 const EVERY_MS = 1_000;
 const WRITE_EVERY_MS = 5_000;
-const WRITTEN_KEY = "probe";
+const WRITE_CHECK_KEY = "write-check";
 /** Gives a person who deletes a stream time to create it with other settings. */
 const RECREATE_AFTER_MS = 5_000;
 
@@ -84,7 +84,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   const all = [...watchedStreams(names), registry];
   /** The bucket exists, and the known records are not restored yet. */
   let mustReopen = false;
-  const write = createPacedWrite(bucket, clock);
+  const checkWritable = createWriteCheck(bucket, clock);
 
   const recreate = async (watched: Watched): Promise<void> => {
     const { stream, plan, lastSequence } = watched;
@@ -139,7 +139,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
       }
       if (watched === registry) {
         await clockSkew.observe(info, askedAt);
-        await write();
+        await checkWritable();
       }
       return problem ?? (watched.name === "events" ? await checkConsumer() : null);
     } catch (error) {
@@ -171,11 +171,11 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
 }
 
 /** WATCH-4. A write that fails is repeated with the next check. */
-function createPacedWrite(bucket: Pick<WatchedBucket, "putRecord">, clock: Clock): () => Promise<void> {
+function createWriteCheck(bucket: Pick<WatchedBucket, "putRecord">, clock: Clock): () => Promise<void> {
   let writtenAt = Number.NEGATIVE_INFINITY;
   return async () => {
     if (clock.now() - writtenAt < WRITE_EVERY_MS) return;
-    await bucket.putRecord(WRITTEN_KEY, "{}");
+    await bucket.putRecord(WRITE_CHECK_KEY, "{}");
     writtenAt = clock.now();
   };
 }

@@ -9,7 +9,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** The names that are known, for the problem of one that is not. */
+/** Lists the known names, and suggests the nearest one. */
 export function wantedOneOf(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
   return `wanted ${known.join(", ")}${near === undefined ? "" : ` (did you mean ${near}?)`}`;

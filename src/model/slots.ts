@@ -8,7 +8,7 @@ export interface Slotted {
 }
 
 export interface Slots<T extends Slotted> {
-  /** Objects with a getter have slow properties: this one is used for every message. */
+  /** A method, because a getter would give the object slow properties. */
   size(): number;
   add(item: T): void;
   /** Does nothing if the item is not in the collection. */

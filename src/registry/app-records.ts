@@ -147,18 +147,19 @@ function baseOf(app: App, patch: unknown): object {
   return isShort ? members : { ...members, order_by: orderBy };
 }
 
-/** A header of the patch is that of the app whose name differs in case only; it keeps its spelling unless the patch removes that. */
+/**
+ * A header in the patch means the app's header of the same name, whatever its case. It keeps the app's spelling, unless the patch removes
+ * that spelling.
+ */
 function withNamesOf(app: App, patch: unknown): unknown {
   if (!isObject(patch) || !isObject(patch["headers"])) return patch;
   const given = Object.entries(patch["headers"]);
   const names = new Map(Object.keys(app.headers).map((name) => [name.toLowerCase(), name]));
   const stored = (name: string): string => names.get(name.toLowerCase()) ?? name;
-  const removed = given.filter(([, value]) => value === null).map(([name]) => [stored(name), null] as const);
-  const spellings = new Set(given.filter(([, value]) => value === null).map(([name]) => name));
-  const set = given
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => [spellings.has(stored(name)) ? name : stored(name), value] as const);
-  return { ...patch, headers: Object.fromEntries([...removed, ...set]) };
+  const removed = given.filter(([, value]) => value === null).map(([name]) => name);
+  const nameOf = (name: string): string => (removed.includes(stored(name)) ? name : stored(name));
+  const set = given.filter(([, value]) => value !== null).map(([name, value]) => [nameOf(name), value] as const);
+  return { ...patch, headers: Object.fromEntries([...removed.map((name) => [stored(name), null] as const), ...set]) };
 }
 
 function comparable(record: StoredApp, secretBox: SecretBox): object {

@@ -12,7 +12,7 @@ export const identifier = z
   .transform(String)
   .meta({ description: "A string or an integer; kept as a string.", example: "42" });
 
-/** A parser takes the spaces around a URL away; those who read the record would have to as well. */
+/** URL parsers drop surrounding spaces; every other reader of the record would have to do the same. */
 export const webhookUrl = plainText
   .refine((url) => url.trim() === url, "wanted a URL without spaces around it")
   .meta({ description: "Where webhooks go: http or https, a public address, no user name." });

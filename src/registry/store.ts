@@ -260,7 +260,7 @@ function createRecords<T>(bucket: RecordSource, kind: RecordKind<T>, reached: Re
   };
 }
 
-/** Read like those of strangers, so that no change is accepted that readers would ignore. @throws AppError RECORD_INVALID */
+/** Parses the value as a reader will, so that no change is accepted that readers would ignore. @throws AppError RECORD_INVALID */
 function writtenValue<T>(kind: RecordKind<T>, key: string, record: T): string {
   const value = JSON.stringify(record);
   kind.parse(key.slice(kind.prefix.length), value);

@@ -15,9 +15,9 @@ export interface DeliveryEventsDependencies {
 }
 
 /**
- * Resolves when the event is stored, or counted among those that are suppressed. One that the stream has no room for is counted: in a full
- * store there may be none before the source of its dead letter is acknowledged, which waits for it. It is tried on while Redis can't count
- * it: rejected, its delivery would be attempted again, although its dead letter is stored.
+ * Resolves when the event is stored or counted as suppressed. An event that finds no room is counted: its dead letter's source is
+ * acknowledged only after it, which may be what makes room. While Redis can't count it, publishing is retried: a rejection would cause
+ * another attempt of a delivery that has its dead letter.
  */
 export function createDeliveryEvents(
   { publish, budget, registry, clock }: DeliveryEventsDependencies,
@@ -45,8 +45,9 @@ export function createDeliveryEvents(
     for (;;) {
       try {
         return await publish(event);
-      } catch (error) {
-        if (!(error instanceof AppError) || error.code !== "STORE_FULL") throw error;
+      } catch (fault) {
+        // Each try lasts until PUBLISH-1 gives up.
+        if (!(fault instanceof AppError) || fault.code !== "STORE_FULL") throw fault;
         if (await budget.suppress(delivery.app)) return;
       }
     }

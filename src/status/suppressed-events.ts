@@ -1,6 +1,6 @@
 /**
- * Reports `delivery.*` events that were not published because an app had too many of them: one `delivery.suppressed` for each app
- * and minute. Any replica reports, also for one that has died. The event's id is that of its minute, so that it is published once.
+ * Reports `delivery.*` events that were not published, because an app had too many of them or the store had no room: one
+ * `delivery.suppressed` for each app and minute. Any replica reports, also for one that has died. The event's id is that of its minute, so that it is published once.
  */
 import { messageOf } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";

@@ -9,6 +9,8 @@ import type { RedisClient } from "./redis.ts";
 import { countIn, type RedisProblem, reading } from "./redis-reading.ts";
 
 export const EVENTS_PER_MINUTE = 100;
+/** Every app is over it. */
+const NO_LIMIT_LEFT = -1;
 const MINUTE_MS = 60_000;
 
 /** KEYS the app's minute, suppressed counts; ARGV now, length of the minute, limit, app, events. @returns 1: within the limit */
@@ -31,8 +33,8 @@ type ScriptedRedis = RedisClient & {
 export function createEventBudget(redis: RedisClient, now: () => number, problem: RedisProblem): EventBudget {
   redis.defineCommand("takeEvent", { lua: TAKE, numberOfKeys: 2 });
   const scripted = redis as ScriptedRedis;
-  /** @returns whether the app is over the limit with so many events more, and one is counted as suppressed; false while Redis is down */
-  const isSuppressed = async (app: string, limit: number, events: 0 | 1): Promise<boolean> => {
+  /** Counts one as suppressed if the app is over the limit with so many events more. @returns whether it did; false while Redis is down */
+  const countSuppressed = async (app: string, limit: number, events: 0 | 1): Promise<boolean> => {
     if (problem() !== null) return false;
     try {
       return (await scripted.takeEvent(keys.eventMinute(app), keys.suppressed, now(), MINUTE_MS, limit, app, events)) === 0;
@@ -42,8 +44,8 @@ export function createEventBudget(redis: RedisClient, now: () => number, problem
   };
 
   return {
-    take: async (app) => !(await isSuppressed(app, EVENTS_PER_MINUTE, 1)),
-    suppress: (app) => isSuppressed(app, -1, 0),
+    take: async (app) => !(await countSuppressed(app, EVENTS_PER_MINUTE, 1)),
+    suppress: (app) => countSuppressed(app, NO_LIMIT_LEFT, 0),
 
     suppressed: () =>
       reading("the suppressed events", problem, async () => {

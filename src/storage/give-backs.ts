@@ -1,8 +1,8 @@
 /**
  * Counts how often a message was given back, so that the other redeliveries count as crashes (jetstream/message.ts).
  *
- * BACK-1  A note that Redis did not take is added when it does. Until then the count of every message is unknown: other replicas have lost
- *         notes, too.
+ * BACK-1  Notes that Redis refused are kept and added later. Until then no message's count is known, because other replicas may have lost
+ *         notes as well.
  */
 import type { Clock } from "../model/clock.ts";
 import { keys } from "./keys.ts";
@@ -21,7 +21,7 @@ interface Message {
 }
 
 export function createGiveBacks(redis: RedisClient, clock: Clock, isStopping = (): boolean => false) {
-  /** By key. */
+  /** Redis key → give-backs that are not saved. */
   const unsaved = new Map<string, number>();
   let isWaiting = false;
 

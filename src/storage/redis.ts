@@ -114,8 +114,8 @@ export function isConnected(redis: RedisClient): boolean {
 }
 
 /**
- * A command has no arguments any more once it is answered. The client assigns a closure to a property of each command, and V8 makes such
- * closures in the old generation: what a command holds is garbage only to the next major collection (30 MB for 10,000 batches of 3 KB).
+ * Empties each command's arguments once it is answered. The client stores a closure in every command, which V8 allocates in the old
+ * generation, so whatever a command holds survives until the next major collection (30 MB for 10,000 batches of 3 KB).
  */
 function releaseArguments(redis: RedisClient): void {
   const send = redis.sendCommand.bind(redis) as (command: Command, ...more: unknown[]) => unknown;

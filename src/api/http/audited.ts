@@ -31,7 +31,7 @@ const RECORD_WRITES: ReadonlySet<string> = new Set([
   ...["enableInstallation", "disableInstallation"],
 ]);
 
-/** During any other call, only another caller can change a record. */
+/** Records are compared before and after these calls only: any difference during another call is another caller's. */
 const CHANGES_RECORD: ReadonlySet<string> = new Set([
   ...RECORD_WRITES,
   ...["rotateAppSecret", "deleteApp", "createInstallation", "deleteInstallation"],
@@ -84,8 +84,8 @@ function isDryRun(given: unknown): boolean {
 /** @returns null for a call that is not recorded */
 export function auditOf({ method, operationId, url }: Route, { name }: Caller, { params, query, body }: Given) {
   if (method === "GET" || UNRECORDED.has(operationId) || isDryRun(query) || isDryRun(body)) return null;
-  const filter = new URLSearchParams(query as Readonly<Record<string, string>>).toString();
-  const target = url.replace(/:([a-z_]+)/g, (_, name: string) => params[name] ?? "") + (filter === "" ? "" : `?${filter}`);
+  const queryText = new URLSearchParams(query as Readonly<Record<string, string>>).toString();
+  const target = url.replace(/:([a-z_]+)/g, (_, name: string) => params[name] ?? "") + (queryText === "" ? "" : `?${queryText}`);
   const owner: Target = { app: params["slug"] ?? null, installationUuid: params["uuid"]?.toLowerCase() ?? null };
   /** A POST names what it made in its answer. An app that is named in its body is not what it changes. */
   const targetOf = (answer: Answer): Target => {

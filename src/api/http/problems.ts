@@ -62,7 +62,7 @@ const CODES: Partial<Record<number, ErrorCode>> = {
   500: "INTERNAL",
 };
 
-/** @param contentType the Content-Type of the call, for an error that is about it. @param accepts the ones that it takes */
+/** @param contentType the call's Content-Type @param accepts the types that the call takes; both for a 415 */
 export function problemOf(error: unknown, contentType?: string, accepts: readonly string[] = []): Problem {
   if (error instanceof AppError) {
     const status = STATUS_OF[error.code] ?? (error.retryable ? 503 : 500);

@@ -15,6 +15,7 @@ export interface RequestLimits {
 
 /** Default headers of every answer. No answer may be cached; some contain secrets. */
 export const ANSWER_HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" } as const;
+export const ANSWER_HEADER_LIST = Object.entries(ANSWER_HEADERS);
 
 class Rejected extends Error {
   readonly statusCode: number;
@@ -46,9 +47,7 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
   const body = JSON.stringify(problem(status, detail));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\n` +
-      `${Object.entries(ANSWER_HEADERS)
-        .map(([name, value]) => `${name}: ${value}\r\n`)
-        .join("")}` +
+      `${ANSWER_HEADER_LIST.map(([name, value]) => `${name}: ${value}\r\n`).join("")}` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
 }

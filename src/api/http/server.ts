@@ -13,7 +13,7 @@ import { withDocument } from "./openapi.ts";
 import { servePage } from "./page.ts";
 import { type Problem, problem, problemOf, refusedType } from "./problems.ts";
 import { readQuery } from "./read-query.ts";
-import { ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
+import { ANSWER_HEADER_LIST, ANSWER_HEADERS, answerUnreadable, checkHead, type RequestLimits } from "./request-limits.ts";
 import { type Access, type Answer, appScopeOf, type Call, type Caller, type Route } from "./route.ts";
 
 export interface ApiServer {
@@ -103,11 +103,11 @@ export function createApiServer(
     }
   });
   server.addHook("onSend", (_request, reply, _payload, next) => {
-    for (const name in ANSWER_HEADERS) if (!reply.hasHeader(name)) reply.header(name, ANSWER_HEADERS[name as keyof typeof ANSWER_HEADERS]);
+    for (const [name, value] of ANSWER_HEADER_LIST) if (!reply.hasHeader(name)) reply.header(name, value);
     next();
   });
   server.setErrorHandler((error, request, reply) => {
-    const found = problemOf(error, request.headers["content-type"], acceptedBy(request.routeOptions.config));
+    const found = problemOf(error, request.headers["content-type"], request.routeOptions.config.accepts ?? JSON_ONLY);
     if (found.status >= 500) {
       const { stack, message } = error as Error;
       logger.error(
@@ -225,22 +225,22 @@ function register(
 /** @throws AppError RECORD_INVALID, and an error of status 415 */
 function readBody({ body, rawBody = false, rawPatch = false }: Route, request: FastifyRequest): unknown {
   const given = request.body;
-  if (given === undefined) return body === undefined || rawBody ? given : parseRecord(body, given, "body");
-  if (body === undefined) return refuseMembers(given);
-  const { config } = request.routeOptions;
-  const { "content-type": type = "" } = request.headers;
-  const essence = (type.split(";")[0] ?? "").trim().toLowerCase();
-  const accepts = acceptedBy(config);
-  if (![essence, `${essence}+json`].some((one) => accepts.includes(one)))
-    throw Object.assign(new Error(refusedType(type, accepts)), { statusCode: 415 });
+  if (body === undefined) return given === undefined ? undefined : refuseMembers(given);
+  if (given !== undefined) checkType(request);
   if (rawBody) return given;
   const parsed = parseRecord(body, given, "body");
   // A patch without a member leaves it as it is.
   return rawPatch ? given : parsed;
 }
 
-function acceptedBy({ accepts = ["application/json"] }: { readonly accepts?: readonly string[] | undefined }): readonly string[] {
-  return accepts;
+const JSON_ONLY: readonly string[] = ["application/json"];
+
+/** @throws an error of status 415 */
+function checkType({ headers: { "content-type": type = "" }, routeOptions: { config } }: FastifyRequest): void {
+  const accepts = config.accepts ?? JSON_ONLY;
+  const essence = (type.split(";")[0] ?? "").trim().toLowerCase();
+  if (![essence, `${essence}+json`].some((one) => accepts.includes(one)))
+    throw Object.assign(new Error(refusedType(type, accepts)), { statusCode: 415 });
 }
 
 /** A member that a call ignored would seem to have an effect. An empty object, which some clients always send, has none. */

@@ -10,6 +10,7 @@ import { RecordInvalid } from "../../registry/records.ts";
 import { problemOf } from "../http/problems.ts";
 import { answer, type Route, route } from "../http/route.ts";
 import { cloudEventBody, eventBatchResult, eventsBody, MAX_BATCH, storedEvent } from "../schemas/events.ts";
+import { invalidHeader } from "../schemas/records.ts";
 import { type ReceivedEvent, readOutgoingEvent } from "./read-outgoing-event.ts";
 
 const BATCH_TYPE = /^application\/cloudevents-batch(?:\+json)?\s*(?:;|$)/i;
@@ -122,9 +123,7 @@ function idempotencyKey(headers: IncomingHttpHeaders): string | null {
   if (given === undefined) return null;
   const key = /^"(.*)"$/.exec(given)?.[1] ?? given;
   if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
-  const found = JSON.stringify(given.slice(0, 80));
-  const wanted = "wanted 1 to 200 printable ASCII characters without spaces";
-  throw new RecordInvalid("", [{ path: "Idempotency-Key", message: `found ${found}, ${wanted}` }]);
+  throw invalidHeader("Idempotency-Key", given, "1 to 200 printable ASCII characters without spaces");
 }
 
 function single(value: string | string[] | undefined): string | undefined {

@@ -89,6 +89,6 @@ export function preconditionOf({ "if-match": match, "if-none-match": noneMatch }
   return { tags, absent };
 }
 
-function invalidHeader(name: string, found: string, wanted: string): RecordInvalid {
+export function invalidHeader(name: string, found: string, wanted: string): RecordInvalid {
   return new RecordInvalid("", [{ path: name, message: `found ${JSON.stringify(found.slice(0, 80))}, wanted ${wanted}` }]);
 }

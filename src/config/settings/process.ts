@@ -1,19 +1,11 @@
 /** The process: workers, shutdown, logs, metrics. */
 import { availableParallelism } from "node:os";
 import { duration, integer, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
-import { parseChoice, parseIntegerOf } from "../values.ts";
+import { parseChoice, parseIntegerWithin } from "../values.ts";
 
 const MOST_PROCESSES = 256;
-const parseCount = parseIntegerOf(1, MOST_PROCESSES);
-
-/** @throws Error with what was wanted */
-function parseProcesses(text: string): number {
-  try {
-    return text === "auto" ? Math.min(MOST_PROCESSES, availableParallelism()) : parseCount(text);
-  } catch (error) {
-    throw new Error((error as Error).message.replace("wanted ", "wanted auto, or "));
-  }
-}
+const parseCount = parseIntegerWithin(1, MOST_PROCESSES, "auto, or ");
+const parseProcesses = (text: string): number => (text === "auto" ? Math.min(MOST_PROCESSES, availableParallelism()) : parseCount(text));
 
 const PROCESS = "Process";
 const TESTS = "Tests";

@@ -174,8 +174,8 @@ function unblock(queue: Queue): void {
   queue.waiters.unblock();
 }
 
-/** Unused shares that are kept: a Map that is emptied again and again makes the garbage collector keep garbage (model/slots.ts). */
-const KEPT = 256;
+/** While there are no more shares than this, unused ones stay: a Map that is emptied again and again keeps garbage alive (model/slots.ts). */
+const MOST_KEPT = 256;
 
 function createShareMap(max: number) {
   const shares = new Map<string, Share>();
@@ -191,7 +191,7 @@ function createShareMap(max: number) {
       return share;
     },
     forget({ key, held, queues }: Share): void {
-      if (held === 0 && queues.size === 0 && shares.size > KEPT) shares.delete(key);
+      if (held === 0 && queues.size === 0 && shares.size > MOST_KEPT) shares.delete(key);
     },
   };
 }

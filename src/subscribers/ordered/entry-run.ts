@@ -2,6 +2,7 @@
 import type { DeadLetterDisposition, RetryDisposition } from "../../delivery/disposition.ts";
 import type { HandledMessage, HandOut } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
+import { AGAIN_AFTER_MS } from "../../jetstream/message-handler.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { type ParkElsewhere, waitsUntil } from "../parked/attempt-parked.ts";
@@ -23,7 +24,6 @@ export interface EntryRunDependencies extends OrderedPorts {
 }
 
 const SOON_MS = 50;
-const AGAIN_AFTER_MS = 1_000;
 
 export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entry) => Promise<void> {
   const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
@@ -62,7 +62,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
     await stop(entry, disposition.delivery, deadLetter);
   };
 
-  /** Its dead letter is stored: while this can't be, only this is done again. */
+  /** The dead letter is stored. Until the entry is stored with it, only that is repeated, not the attempt. */
   const stop = async (entry: Entry, delivery: Delivery, deadLetter: number): Promise<void> => {
     entry.blockedBy = deadLetter;
     await entryStore.store(entry, { ...delivery, stores: delivery.stores + 1 }, null, deadLetter);

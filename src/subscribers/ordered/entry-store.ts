@@ -17,7 +17,7 @@ export interface EntryStoreDependencies
   readonly app: string;
   readonly index: OrderIndex;
   readonly parkedStream: string;
-  /** All that is stored is known. Else a message with fewer attempts could take the place of one that is just being read. */
+  /** Everything stored is known. Before that, an entry with fewer attempts could replace one that is just being read. */
   readonly mayStore: () => boolean;
 }
 
@@ -31,7 +31,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   const own: ParkedQueue = { app, installationUuid: null };
   const fence = dependencies.fence.token;
   let storing = 0;
-  /** The stream refused what was to be stored at last. */
+  /** The stream refused the last store. */
   let isRefused = false;
 
   /** The message that stands for the entry now. */
@@ -80,7 +80,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
     async storeWaiting(): Promise<void> {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS, clock.now());
-      // Nothing that is being stored can be attempted, which alone makes room in a full store: one tries for all.
+      // Entries that are being stored can't be attempted, and only attempts make room in a full store: while it refuses, one is tried for all.
       if (isRefused) late.splice(0, late.length - 1);
       isRefused = false;
       // One whose event was handed out to somebody else keeps back no other.

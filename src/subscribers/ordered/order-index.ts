@@ -105,7 +105,7 @@ function createEntrySet(remove: Backlog["remove"]) {
     if (event === null && delivery !== null) keptCharacters += sign * deliveryMessageSize(delivery);
   };
 
-  /** One that has left may still be in the hands of its run, or of what waited for an answer about it. */
+  /** A removed entry may still be held by its run, or by a pending lookup. */
   const has = (entry: Entry): boolean => entries.get(entry.mark) === entry;
 
   const drop = (entry: Entry): void => {

@@ -161,7 +161,7 @@ interface TakingDependencies extends Pick<OrderedPorts, "clock" | "logger"> {
   readonly orderByNow: () => OrderBy;
 }
 
-/** Opens the pump when all that is stored is known, by the key that the app has then. Nothing else opens it. It is not run twice at once. */
+/** Opens the pump once everything stored is known under the app's present key. Nothing else opens it, and two calls never overlap. */
 function createTaking({ app, index, queues, pump, clock, logger, isActive, isBusy, orderByNow }: TakingDependencies) {
   /** @returns after how long it is to be tried again; null: all is known, by the key of the index */
   const readAll = async (): Promise<number | null> => {
@@ -179,11 +179,13 @@ function createTaking({ app, index, queues, pump, clock, logger, isActive, isBus
 
   return async (): Promise<void> => {
     pump.close();
-    // Nothing is waited for between the last look at the key and the opening: a change is seen here, or finds the pump open.
-    const isKnown = (againMs: number | null): boolean => againMs === null && orderByNow() === index.orderBy();
-    for (let againMs = await readAll(); isActive() && !isKnown(againMs); againMs = await readAll())
+    for (;;) {
+      const againMs = await readAll();
+      if (!isActive()) return;
+      // No await between this look at the key and the opening: a later change finds the pump open.
+      if (againMs === null && orderByNow() === index.orderBy()) break;
       await sleep(clock, againMs ?? READ_AGAIN_MS);
-    if (!isActive()) return;
+    }
     queues.readFlowing();
     pump.open();
   };

@@ -51,7 +51,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
   const { orderRecords, registry, manager, names, monotonicNow, logger, isInTerm, createApp, startReader, readTo } = dependencies;
   const apps = new Map<string, OwnedApp>();
   let isStopped = false;
-  /** Asked after everything that was waited for: a term that is over changes nothing (ORDER-7). */
+  /** Checked after every await: a term that is over changes nothing (ORDER-7). */
   const isActive = (): boolean => !isStopped && isInTerm();
 
   const lastEvent = async (): Promise<number> => (await manager.streams.info(names.streams.events)).state.last_seq;

@@ -1,4 +1,4 @@
-/** The places of each app for attempts of what waits for it. */
+/** Limits the concurrent attempts of each app's parked deliveries. */
 interface Places {
   taken: number;
   /** In the order of their calls. */

@@ -4,7 +4,7 @@
  *
  * QUEUE-1  A message that can't be attempted yet (its circuit is open) is held in memory with heartbeats, not given back. One that came
  *          back several times all the same goes to the end of its queue.
- *         Nothing is pulled while it would only be held, and what is held is given back when consumers of other queues find no room.
+ *          Nothing is pulled while it would only be held, and what is held is given back when consumers of other queues find no room.
  * QUEUE-2  The server hands out nothing in place of a message whose ack it doesn't have. So acks are sent as soon as they are as many as
  *          the messages that are still held; at the ticks of all acks alone, a queue would empty at `maxInFlight` per tick.
  * QUEUE-3  A message whose outcome a stream refuses is attempted again (PUBLISH-1).

@@ -103,7 +103,7 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
   };
 
   return {
-    /** Opens the app's consumer if it has none. One that it has gets new messages from the server, and has nothing to look at. */
+    /** Opens the app's consumer if there is none. An open one gets new messages from the server by itself. */
     open,
     refresh,
     has: (app: string): boolean => consumers.has(app),

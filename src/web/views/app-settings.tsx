@@ -33,7 +33,7 @@ export function AppSettings({ slug }: { slug: string }) {
   if (loaded.error !== null && loaded.value === null)
     return <Failed what="The app’s settings" error={loaded.error} retry={loaded.reload} />;
   if (loaded.value === null) return <Loading what="the settings" />;
-  const { record, etag } = saved?.record.slug === slug ? saved : loaded.value;
+  const { record, etag } = saved ?? loaded.value;
   return (
     <>
       {!can.manage && <Note>Your token can view the settings, but not change them.</Note>}
