@@ -14,6 +14,7 @@
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
+import { untilSharedTick } from "../model/shared-tick.ts";
 import { createLeaseRecord, type LeaseNote, type LeaseRecords } from "./lease-record.ts";
 
 export interface Lease {
@@ -152,7 +153,7 @@ export function createLease({ records, clock, logger, ...given }: LeaseDependenc
           isBusy = false;
         });
     }
-    if (!stopped) cancel = clock.after(TICK_MS, tick);
+    if (!stopped) cancel = clock.after(untilSharedTick(clock.now(), TICK_MS), tick);
   };
 
   return {

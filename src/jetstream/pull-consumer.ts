@@ -12,6 +12,7 @@ import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
+import { untilSharedTick } from "../model/shared-tick.ts";
 import { resolvesWithin } from "../model/within.ts";
 import type { AckBatcher } from "./ack-batcher.ts";
 import { type ConnectionState, INBOX_PREFIX } from "./connection.ts";
@@ -159,7 +160,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (isIn("pulling") && requests.isServerSilent()) void recoverConsumer("no heartbeat");
     else pull();
     if (isIn("pulling") && requests.outstanding() > 0) stalledConsumer.check(Math.max(state.lastMessageAt, requests.pullingSince()));
-    if (!isIn("stopped") || held.size() > 0) state.cancelTick = clock.after(TICK_MS - (clock.now() % TICK_MS), tick);
+    if (!isIn("stopped") || held.size() > 0) state.cancelTick = clock.after(untilSharedTick(clock.now(), TICK_MS), tick);
   };
 
   return {
@@ -175,7 +176,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
         }),
       ];
       held.checkConsumer().catch(() => {});
-      state.cancelTick = clock.after(TICK_MS - (clock.now() % TICK_MS), tick);
+      state.cancelTick = clock.after(untilSharedTick(clock.now(), TICK_MS), tick);
       pull();
     },
     async stop() {

@@ -40,9 +40,10 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
 
   const ageOf = (storedAtMs: number | null): number => (storedAtMs === null ? 0 : Math.max(0, clock.now() - storedAtMs));
 
-  const readRetries = async (): Promise<RetryMetrics> => {
+  const readRetries = async ({ state }: StreamInfo): Promise<RetryMetrics> => {
     const depths = new Map<string, number>();
-    for await (const consumer of manager.consumers.list(streams.retries)) depths.set(consumer.name, depthOf(consumer));
+    if (state.messages > 0)
+      for await (const consumer of manager.consumers.list(streams.retries)) depths.set(consumer.name, depthOf(consumer));
     const tiers = DELAY_TIERS_S.map((tierS) => ({ tierS, depth: depths.get(names.tierConsumer(tierS)) ?? 0 }));
     const late = await Promise.all(
       tiers.map(async ({ tierS, depth }) => {
@@ -56,8 +57,9 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     };
   };
 
-  const readParked = async (): Promise<ParkedMetrics> => {
-    const byApp = groupByApp(await countBySubject(manager, streams.parked, names.allParked), names);
+  const readParked = async ({ state }: StreamInfo): Promise<ParkedMetrics> => {
+    const counts = state.messages > 0 ? await countBySubject(manager, streams.parked, names.allParked) : new Map<string, number>();
+    const byApp = groupByApp(counts, names);
     const ranked = [...byApp].sort(([, a], [, b]) => b.messages - a.messages);
     const shown = ranked.slice(0, MOST_APPS);
     const other = ranked.slice(MOST_APPS).reduce((sum, [, { messages }]) => sum + messages, 0);
@@ -98,8 +100,8 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     return {
       messages: each(({ state }) => state.messages),
       oldestAgeMs: each(({ state }) => (state.messages === 0 ? 0 : ageOf(epochMsOf(state.first_ts)))),
-      ...(await readRetries()),
-      ...(await readParked()),
+      ...(await readRetries(retries)),
+      ...(await readParked(parked)),
       ...(await readEvents(events)),
     };
   };

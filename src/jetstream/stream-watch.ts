@@ -1,6 +1,6 @@
 /**
- * Checks once a second whether the streams, the registry bucket and the events consumer exist and are usable. Nothing on the delivery path
- * does that.
+ * Checks once a second whether the streams, the registry bucket and the events consumer exist and are usable; every 2.5 s while nothing is
+ * stored and nothing is wrong. Nothing on the delivery path does that.
  *
  * WATCH-1  A stream or bucket that is missing for 5 s is recreated, as at a start. A recreated stream is empty: its messages are lost,
  *          which is logged.
@@ -60,6 +60,7 @@ export interface StreamWatchOptions {
 }
 
 const EVERY_MS = 1_000;
+const QUIET_EVERY_MS = 2_500;
 const WRITE_EVERY_MS = 5_000;
 const WRITE_CHECK_KEY = "write-check";
 /** Gives a person who deletes a stream time to create it with other settings. */
@@ -78,6 +79,8 @@ interface Watched {
 export function createStreamWatch(dependencies: StreamWatchDependencies, { replicas }: StreamWatchOptions): StreamWatch {
   const { manager, connectionState, canContinueSequences, names, bucket, clockSkew, clock, logger } = dependencies;
   let problems: ReadonlyMap<NatsDependency, string> = new Map();
+  /** The last check found nothing wrong, and no message that was not there before. */
+  let isQuiet = false;
   let stopped = false;
 
   const registry = watchedAs(names, "registry", names.registryStream);
@@ -107,6 +110,7 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
 
   const found = (watched: Watched, { created, state, config }: StreamInfo): string | null => {
     if (watched === registry && watched.created !== null && watched.created !== created) mustReopen = true;
+    if (watched !== registry && watched.lastSequence !== state.last_seq) isQuiet = false;
     watched.created = created;
     watched.lastSequence = state.last_seq;
     watched.missingSince = null;
@@ -148,17 +152,19 @@ export function createStreamWatch(dependencies: StreamWatchDependencies, { repli
   };
 
   const checkAll = async (): Promise<void> => {
+    isQuiet = connectionState.up;
     if (!connectionState.up) return;
     const seen = await Promise.all(all.map(async (watched) => [watched.name, await check(watched)] as const));
     if (stopped) return;
     const before = problems;
     problems = new Map(seen.flatMap(([name, problem]) => (problem === null ? [] : [[name, problem] as const])));
+    if (problems.size > 0) isQuiet = false;
     for (const [name, problem] of problems)
       if (before.get(name) !== problem) logger.error({ dependency: name, problem }, "dependency unusable");
     for (const name of before.keys()) if (!problems.has(name)) logger.info({ dependency: name }, "dependency usable again");
   };
 
-  const looking = every(clock, EVERY_MS, checkAll);
+  const looking = every(clock, () => (isQuiet ? QUIET_EVERY_MS : EVERY_MS), checkAll);
 
   return {
     start: looking.start,

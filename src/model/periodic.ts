@@ -1,5 +1,6 @@
 /** Waiting on the injected clock: once (`sleep`), and between the runs of a task (`every`). */
 import type { Clock } from "./clock.ts";
+import { untilSharedTick } from "./shared-tick.ts";
 
 /** Does not keep the process alive by itself. */
 export function sleep(clock: Clock, ms: number): Promise<void> {
@@ -16,12 +17,13 @@ export interface PeriodicTask {
 }
 
 /**
- * Repeats a task. Runs never overlap: the next one begins `everyMs` after the last one ended.
+ * Repeats a task. Runs never overlap: the next one begins `everyMs` after the last one ended, or at the nearest shared tick.
+ * @param everyMs a function is asked after each run
  * @param onError gets what a run throws; the task is repeated nevertheless
  */
 export function every(
   clock: Clock,
-  everyMs: number,
+  everyMs: number | (() => number),
   task: () => unknown,
   onError: (error: unknown) => void = (error) => {
     throw error;
@@ -31,7 +33,9 @@ export function every(
   let cancel = (): void => {};
 
   const arm = (): void => {
-    if (!isStopped) cancel = clock.after(everyMs, () => void run());
+    if (isStopped) return;
+    const periodMs = typeof everyMs === "number" ? everyMs : everyMs();
+    cancel = clock.after(untilSharedTick(clock.now(), periodMs), () => void run());
   };
 
   const run = async (): Promise<void> => {
