@@ -71,7 +71,7 @@ export function explainParts(given: ApiGiven) {
     streams: createFindInStreams(nats, manager, names),
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
-    oldestParked: (queue: Parameters<typeof backlog.oldest>[0]) => orUnreachable(backlog.oldest(queue)),
+    oldestParked: (queue: Parameters<typeof backlog.first>[0]) => orUnreachable(backlog.first(queue)),
   };
   const explain = createExplain(
     {
@@ -133,7 +133,7 @@ export function healthQueryOf({ config, installationRecords, healthStore, backlo
     {
       ...{ records: installationRecords, health: healthStore, clock },
       parkedCount: (app, installationUuid) => orUnreachable(backlog.count({ app, installationUuid })),
-      oldestParked: (app, installationUuid) => orUnreachable(backlog.oldest({ app, installationUuid })),
+      oldestParked: (app, installationUuid) => orUnreachable(backlog.first({ app, installationUuid })),
     },
     {
       windowDays: config.brokenWindow,

@@ -80,7 +80,7 @@ export function wireReplays(given: Given) {
       now: clock.now,
       dedupTtlMs: config.dedupTtl,
     }),
-    handledUpTo: createHandledUpTo({ manager, names, readByOwner: queueOwner.readUpTo }),
+    handledUpTo: createHandledUpTo({ connection: nats, manager, names, readByOwner: queueOwner.readUpTo }),
     send: createSend({ ...given, registry: index, takeRoom: given.share.take }),
   });
   const replayDeadLetters = createReplay({ ...given, deadLetters, streams: given.answeringStreams, match: index.match });

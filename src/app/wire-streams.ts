@@ -36,7 +36,7 @@ export async function wireStreams({ config, nats, clock, logger, signal }: Found
     connectionState,
     acks: createAckBatcher(nats, connectionState, clock),
     consumerDeletions: createConsumerDeletions(nats, logger),
-    streamMetrics: createStreamMetrics(manager, names, clock, logger),
+    streamMetrics: createStreamMetrics(nats, manager, names, clock, logger),
     maxPayloadBytes: (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES,
   };
 }

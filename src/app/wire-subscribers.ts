@@ -57,7 +57,7 @@ export function wireSubscribers(given: Given) {
   const deliverEvent = createDeliverEvent(given);
   const readEvent = createReadEvent(names, eventLimits);
   const poisonLimit = createPoisonLimit(createHandOuts(redis));
-  const backlog = createBacklog({ ...given, poisonLimit });
+  const backlog = createBacklog({ ...given, connection: nats, poisonLimit });
   const replicaChannel = createReplicaChannel(nats, logger);
   const attemptParked = createAttemptParked({ ...given, circuitOpen: given.isHeldBack, maxParkedAgeMs: config.maxParkedAge });
   const isFlowing = ({ installationUuid }: ParkedQueue): boolean => {
@@ -160,7 +160,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit }: Q
     registry: index,
     circuitOpen: given.isHeldBack,
     queueBusy: parkedQueues.busy,
-    parkedAfter: (queue, sequence) => backlog.after(queue, sequence, poisonLimit.probe),
+    parkedAfter: (queue, sequence) => backlog.first(queue, sequence, poisonLimit.probe),
     removeParked: backlog.remove,
     handOut: poisonLimit.probe,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",

@@ -30,7 +30,7 @@ export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Pr
 
 export interface DiscardBacklogDependencies extends PullConsumerDependencies, DiscardRunDependencies {
   readonly names: Subjects;
-  readonly backlog: Pick<Backlog, "after">;
+  readonly backlog: Pick<Backlog, "first">;
   /** Sequences in the parked stream that are being attempted. */
   readonly inFlightOfReplicas: () => Promise<ReadonlySet<number>>;
 }
@@ -72,7 +72,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     pulls.start();
 
     const isAnyLeft = async (): Promise<boolean> => {
-      const oldest = await orUnreachable(backlog.after(queue, 0));
+      const oldest = await orUnreachable(backlog.first(queue));
       return oldest !== null && oldest.source.sequence <= lastSequence;
     };
 

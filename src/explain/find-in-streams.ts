@@ -5,7 +5,8 @@
 import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stream.ts";
-import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
+import { readSubject } from "../jetstream/read-subject.ts";
+import { messageAt } from "../jetstream/stored-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { LocatedDelivery, RemainingEvent, StreamLocation } from "../model/delivery-location.ts";
@@ -29,6 +30,8 @@ export interface FindInStreams {
 const MAX_QUEUE_MESSAGES = 200;
 /** The newest dead letters that are searched. */
 const MAX_DEAD_LETTERS = 2_000;
+/** Messages of other subjects among which a lost one is searched (SUBJECT-1). */
+const MAX_OTHERS = 2_000;
 const BATCH = 500;
 
 export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
@@ -42,7 +45,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     wanted: ReadonlySet<string>,
   ): Promise<LocatedDelivery[]> => {
     const found: LocatedDelivery[] = [];
-    for await (const message of oldestIn(manager, streamOf[stream], subject)) {
+    for await (const message of oldestIn(connection, manager, streamOf[stream], subject)) {
       const located = locate(stream, storedText(message));
       if (located !== null && wanted.has(located.delivery.id)) found.push(located);
       if (found.length === wanted.size) break;
@@ -90,7 +93,7 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   };
 
   const remainingOf = async (eventSequence: number): Promise<RemainingEvent | null> => {
-    for await (const message of oldestIn(manager, streams.retries, names.fanOut)) {
+    for await (const message of oldestIn(connection, manager, streams.retries, names.fanOut)) {
       if (membersIn(message.string())["event_sequence"] === eventSequence) return { kind: "batches" };
     }
     for await (const { sequence, storedAt, data } of newestDeadLetters(names.deadLetter(null))) {
@@ -117,13 +120,17 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   };
 }
 
-/** The oldest messages of a work queue, one by one: a work queue allows no second consumer. */
-async function* oldestIn(manager: JetStreamManager, stream: string, subject: string): AsyncGenerator<StoredMsg> {
-  for (let looked = 0, from = 1; looked < MAX_QUEUE_MESSAGES; looked++) {
-    const message = await nextMessage(manager, stream, subject, from);
-    if (message === null) return;
+async function* oldestIn(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  stream: string,
+  subject: string,
+): AsyncGenerator<StoredMsg> {
+  let looked = 0;
+  for await (const message of readSubject(connection, manager, { stream, subject, mostOthers: MAX_OTHERS })) {
     yield message;
-    from = message.seq + 1;
+    looked++;
+    if (looked === MAX_QUEUE_MESSAGES) return;
   }
 }
 

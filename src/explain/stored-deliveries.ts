@@ -43,10 +43,10 @@ export function createReadStoredDeliveries(connection: NatsConnection, manager: 
 
   const sourcesOf = ({ streams, app }: StoredDeliveriesQuery): Source[] => {
     const all: Source[] = [
-      { kind: "retries", stream: retries, read: queueSpansOf(manager, retries, names.retriesFilter(app)) },
+      { kind: "retries", stream: retries, read: queueSpansOf(connection, manager, retries, names.retriesFilter(app)) },
       ...names
         .parkedFilters(app)
-        .map((subject) => ({ kind: "parked", stream: parked, read: queueSpansOf(manager, parked, subject) }) as const),
+        .map((subject) => ({ kind: "parked", stream: parked, read: queueSpansOf(connection, manager, parked, subject) }) as const),
       { kind: "dead-letters", stream: deadLetters, read: spansOf(connection, manager, deadLetters, names.deadLettersFilter(app)) },
     ];
     return all.filter(({ kind }) => streams.has(kind));

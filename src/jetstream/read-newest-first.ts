@@ -7,7 +7,8 @@
  *           costs few requests although its sequences are far apart.
  */
 import type { JetStreamManager, NatsConnection, StreamState } from "nats";
-import { readForwards, type StreamMessage } from "./read-stream.ts";
+import { messageOf, readForwards, type StreamMessage } from "./read-stream.ts";
+import { readSubject } from "./read-subject.ts";
 import { nextMessage } from "./stored-message.ts";
 
 /** Both included. */
@@ -16,7 +17,7 @@ interface Span {
   readonly to: number;
 }
 
-/** Reads the messages of a span in the order of the stream. */
+/** Reads the messages of a span. */
 export type ReadSpan = (span: Span) => AsyncIterable<StreamMessage>;
 
 export interface Taken<T> {
@@ -51,6 +52,8 @@ const MAX_MESSAGES = 5_000;
 const MAX_BYTES = 32 * 1024 * 1024;
 /** Limits of one span. */
 const MAX_SPAN_MESSAGES = 600;
+/** Messages of other subjects in a span among which a lost one is searched (SUBJECT-1). */
+const MAX_OTHERS = 2_000;
 const MAX_SPAN_BYTES = 8 * 1024 * 1024;
 
 export async function readNewestFirst<T>(query: NewestFirstQuery<T>): Promise<NewestFirst<T>> {
@@ -70,7 +73,7 @@ export async function readNewestFirst<T>(query: NewestFirstQuery<T>): Promise<Ne
     }
     to = from - 1;
     progress = {
-      items: [...progress.items, ...span.items.reverse()],
+      items: [...progress.items, ...span.items.sort((a, b) => b.sequence - a.sequence)],
       below: to < first ? null : to,
       oldestAt: span.oldestAt ?? progress.oldestAt,
     };
@@ -105,7 +108,7 @@ async function readSpan<T>(
       return { items, messages: count, bytes, oldestAt, isWhole: false };
     count++;
     bytes += message.data.length;
-    oldestAt ??= message.storedAt;
+    oldestAt = Math.min(oldestAt ?? message.storedAt, message.storedAt);
     const value = take(message);
     if (value !== null) items.push({ sequence: message.sequence, storedAt: message.storedAt, value });
   }
@@ -118,15 +121,10 @@ export function spansOf(connection: NatsConnection, manager: JetStreamManager, s
 }
 
 /** For a work queue, which allows no second consumer: message by message. Nothing counts as a redelivery. */
-export function queueSpansOf(manager: JetStreamManager, stream: string, subject: string): ReadSpan {
-  return async function* ({ from, to }) {
-    for (let sequence = from; sequence <= to; ) {
-      const message = await nextMessage(manager, stream, subject, sequence);
-      if (message === null || message.seq > to) return;
-      const { seq, data, header, time } = message;
-      yield { sequence: seq, subject: message.subject, data, headers: header, storedAt: time.getTime() };
-      sequence = seq + 1;
-    }
+export function queueSpansOf(connection: NatsConnection, manager: JetStreamManager, stream: string, subject: string): ReadSpan {
+  return async function* (span) {
+    for await (const message of readSubject(connection, manager, { stream, subject, ...span, mostOthers: MAX_OTHERS }))
+      yield messageOf(message);
   };
 }
 

@@ -23,6 +23,8 @@ import {
 } from "nats";
 import { parseAckSubject, pullSubject } from "./api-subjects.ts";
 import { nextMessage } from "./stored-message.ts";
+import { mayLoseMessages } from "./subject-index.ts";
+import { covers } from "./subjects.ts";
 
 export interface StreamMessage {
   readonly sequence: number;
@@ -53,6 +55,22 @@ const FORGOTTEN_AFTER_MS = 30_000;
 export async function* readForwards(
   connection: NatsConnection,
   manager: JetStreamManager,
+  query: ForwardsQuery,
+): AsyncGenerator<StreamMessage, void> {
+  if (!(await mayLack(connection, manager, query.stream))) return yield* readBySubject(connection, manager, query);
+  for await (const message of readBySubject(connection, manager, { ...query, subject: ">" })) {
+    if (covers(query.subject, message.subject)) yield message;
+  }
+}
+
+/** Whether the server may have lost messages of the stream from its index (INDEX-2). */
+async function mayLack(connection: NatsConnection, manager: JetStreamManager, stream: string): Promise<boolean> {
+  return mayLoseMessages(connection) && ((await manager.streams.info(stream)).state.num_deleted ?? 0) > 0;
+}
+
+async function* readBySubject(
+  connection: NatsConnection,
+  manager: JetStreamManager,
   { stream, subject, from, to, batch }: ForwardsQuery,
 ): AsyncGenerator<StreamMessage, void> {
   const nextFrom = async (sequence: number): Promise<StoredMsg | null> => {
@@ -63,7 +81,7 @@ export async function* readForwards(
     if (next.seq === to) return yield messageOf(next);
     const { name } = await manager.consumers.add(stream, {
       ...temporary(),
-      filter_subject: subject,
+      ...(subject === ">" ? {} : { filter_subject: subject }),
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: next.seq,
     });
@@ -85,7 +103,7 @@ export async function* readForwards(
   }
 }
 
-function messageOf({ seq, subject, data, header, time }: StoredMsg): StreamMessage {
+export function messageOf({ seq, subject, data, header, time }: StoredMsg): StreamMessage {
   return { sequence: seq, subject, data, headers: header, storedAt: time.getTime() };
 }
 

@@ -7,7 +7,10 @@ export function messageAt(manager: JetStreamManager, stream: string, sequence: n
   return unlessNoMessage(manager.streams.getMessage(stream, { seq: sequence }));
 }
 
-/** The first message of a subject or pattern from a sequence on; null when there is none. */
+/**
+ * The first message of a subject or pattern from a sequence on; null when there is none.
+ * @param subject other than `>`, some servers miss messages (INDEX-1): use readSubject
+ */
 export function nextMessage(manager: JetStreamManager, stream: string, subject: string, from: number): Promise<StoredMsg | null> {
   // The server's JSApiMsgGetRequest has next_by_subj since 2.9; the library's type lacks it.
   const request = { seq: from, next_by_subj: subject } as SeqMsgRequest;

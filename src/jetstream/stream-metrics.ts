@@ -2,7 +2,7 @@
  * Metrics of the streams that only the server knows, read every few seconds: depths, ages, and how far the events consumer is behind.
  * Per-app metrics cover the apps with the most messages; the others are summed up.
  */
-import type { ConsumerInfo, JetStreamManager, StreamInfo } from "nats";
+import type { ConsumerInfo, JetStreamManager, NatsConnection, StreamInfo } from "nats";
 import { DELAY_TIERS_S } from "../delivery/delay-tiers.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
@@ -10,7 +10,8 @@ import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { NO_STREAM_METRICS, OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
-import { messageAt, nextMessage } from "./stored-message.ts";
+import { firstOf } from "./read-subject.ts";
+import { messageAt } from "./stored-message.ts";
 import { countBySubject } from "./subject-counts.ts";
 import type { Subjects } from "./subjects.ts";
 
@@ -28,15 +29,18 @@ export interface StreamMetricsReader {
 const EVERY_MS = 5_000;
 const MOST_APPS = 20;
 
-export function createStreamMetrics(manager: JetStreamManager, names: Subjects, clock: Clock, logger: Logger): StreamMetricsReader {
+export function createStreamMetrics(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  names: Subjects,
+  clock: Clock,
+  logger: Logger,
+): StreamMetricsReader {
   const { streams } = names;
   let latest = NO_STREAM_METRICS;
 
-  /** When the message at the sequence was stored; with a subject, the first message of it from that sequence on. */
-  const storedAt = async (stream: string, sequence: number, subject?: string): Promise<number | null> => {
-    const message = await (subject === undefined ? messageAt(manager, stream, sequence) : nextMessage(manager, stream, subject, sequence));
-    return message?.time.getTime() ?? null;
-  };
+  const firstStoredAt = async (stream: string, subject: string): Promise<number | null> =>
+    (await firstOf(connection, manager, { stream, subject }))?.time.getTime() ?? null;
 
   const ageOf = (storedAtMs: number | null): number => (storedAtMs === null ? 0 : Math.max(0, clock.now() - storedAtMs));
 
@@ -47,7 +51,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     const tiers = DELAY_TIERS_S.map((tierS) => ({ tierS, depth: depths.get(names.tierConsumer(tierS)) ?? 0 }));
     const late = await Promise.all(
       tiers.map(async ({ tierS, depth }) => {
-        const oldest = depth === 0 ? null : await storedAt(streams.retries, 1, names.tierFilter(tierS));
+        const oldest = depth === 0 ? null : await firstStoredAt(streams.retries, names.tierFilter(tierS));
         return oldest === null ? 0 : clock.now() - oldest - tierS * 1000;
       }),
     );
@@ -65,7 +69,7 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     const other = ranked.slice(MOST_APPS).reduce((sum, [, { messages }]) => sum + messages, 0);
     const ages = await Promise.all(
       shown.map(async ([app, { queues }]) => {
-        const oldest = await Promise.all([...queues].map((queue) => storedAt(streams.parked, 1, queue)));
+        const oldest = await Promise.all([...queues].map((queue) => firstStoredAt(streams.parked, queue)));
         return [app, Math.max(...oldest.map(ageOf))] as const;
       }),
     );
@@ -79,7 +83,8 @@ export function createStreamMetrics(manager: JetStreamManager, names: Subjects, 
     const consumer = await manager.consumers.info(streams.events, names.eventsConsumer);
     const oldest = consumer.ack_floor.stream_seq + 1;
     const isBehind = depthOf(consumer) > 0 && oldest <= events.state.last_seq;
-    const oldestUnackedAgeMs = isBehind ? ageOf(await storedAt(streams.events, Math.max(oldest, events.state.first_seq))) : 0;
+    const unacked = isBehind ? await messageAt(manager, streams.events, Math.max(oldest, events.state.first_seq)) : null;
+    const oldestUnackedAgeMs = ageOf(unacked?.time.getTime() ?? null);
     const maxAgeMs = events.config.max_age / 1e6;
     return {
       eventsPending: consumer.num_pending,

@@ -1,9 +1,9 @@
 /**
  * How far the events stream is handled. An event that is not handled yet has no dedup records, and is not missed: a replay waits for it.
  */
-import type { JetStreamManager } from "nats";
+import type { JetStreamManager, NatsConnection } from "nats";
 import { unlessNotFound } from "../jetstream/nats-errors.ts";
-import { nextMessage } from "../jetstream/stored-message.ts";
+import { firstOf } from "../jetstream/read-subject.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { decodeBatch } from "../model/fan-out-batch.ts";
 
@@ -11,13 +11,14 @@ import { decodeBatch } from "../model/fan-out-batch.ts";
 export type HandledUpTo = (app: string) => Promise<number>;
 
 export interface HandledEventsDependencies {
+  readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly names: Subjects;
   /** The same of the events that the owner of the queues reads; null: it reads none of the app. */
   readonly readByOwner: (app: string) => number | null;
 }
 
-export function createHandledUpTo({ manager, names, readByOwner }: HandledEventsDependencies): HandledUpTo {
+export function createHandledUpTo({ connection, manager, names, readByOwner }: HandledEventsDependencies): HandledUpTo {
   const handledDirectly = async (): Promise<number> => {
     const info = await unlessNotFound(manager.consumers.info(names.streams.events, names.eventsConsumer));
     if (info === null) return 0;
@@ -26,7 +27,7 @@ export function createHandledUpTo({ manager, names, readByOwner }: HandledEvents
 
   /** The batches of large fan-outs are stored in the order of their events. */
   const handledInBatches = async (): Promise<number> => {
-    const oldest = await nextMessage(manager, names.streams.retries, names.fanOut, 1);
+    const oldest = await firstOf(connection, manager, { stream: names.streams.retries, subject: names.fanOut });
     return oldest === null ? Number.POSITIVE_INFINITY : sequenceIn(oldest.string()) - 1;
   };
 

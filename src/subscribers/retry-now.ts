@@ -6,12 +6,13 @@
  *             it when it hears so, and would skip it otherwise, because the delivery was stored since.
  * RETRYNOW-2  A delivery of an ordered app waits in its queue, and its owner makes it due.
  */
-import type { JetStreamManager, StoredMsg } from "nats";
+import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import type { RegistryView } from "../delivery/ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { isDeletedAlready, unreachableOr } from "../jetstream/nats-errors.ts";
 import { headerOf } from "../jetstream/read-stored-event.ts";
-import { messageAt, nextMessage } from "../jetstream/stored-message.ts";
+import { readSubject } from "../jetstream/read-subject.ts";
+import { messageAt } from "../jetstream/stored-message.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { isOrdered } from "../model/app.ts";
@@ -29,6 +30,7 @@ import type { ReplicaChannel } from "./replica-channel.ts";
 export type RetryNow = (app: string) => Promise<number>;
 
 export interface RetryNowDependencies {
+  readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly names: Subjects;
   readonly registry: Pick<RegistryView, "app">;
@@ -44,7 +46,8 @@ const AT_ONCE = 64;
 /** A run that takes longer continues without its caller. */
 const ANSWER_WITHIN_MS = 5_000;
 
-export function createRetryNow({ manager, names, registry, streams, channel, clock, logger }: RetryNowDependencies): RetryNow {
+export function createRetryNow(dependencies: RetryNowDependencies): RetryNow {
+  const { connection, manager, names, registry, streams, channel, clock, logger } = dependencies;
   const stream = names.streams.retries;
   const runs = new Map<string, Promise<void>>();
 
@@ -85,18 +88,17 @@ export function createRetryNow({ manager, names, registry, streams, channel, clo
 
   const run = async (app: string): Promise<void> => {
     const { state } = await manager.streams.info(stream);
-    for (let from = 1, batch: StoredMsg[] = []; ; ) {
-      const message = await nextMessage(manager, stream, names.retriesFilter(app), from);
-      const isLast = message === null || message.seq > state.last_seq;
-      if (!isLast) batch.push(message);
-      if (isLast || batch.length === AT_ONCE) {
-        const moved = (await Promise.all(batch.map(makeDue))).flat();
-        if (moved.length > 0) channel.announce(names.movedRetries, moved);
-        batch = [];
-      }
-      if (isLast) return;
-      from = message.seq + 1;
+    let batch: StoredMsg[] = [];
+    const makeBatchDue = async (): Promise<void> => {
+      const moved = (await Promise.all(batch.map(makeDue))).flat();
+      if (moved.length > 0) channel.announce(names.movedRetries, moved);
+      batch = [];
+    };
+    for await (const message of readSubject(connection, manager, { stream, subject: names.retriesFilter(app), to: state.last_seq })) {
+      batch.push(message);
+      if (batch.length === AT_ONCE) await makeBatchDue();
     }
+    await makeBatchDue();
   };
 
   /** One at a time for an app. */

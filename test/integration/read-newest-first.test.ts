@@ -71,7 +71,7 @@ describe("a stream is read from its end", () => {
   });
 
   test("for a work queue with gaps, which nothing of this takes from", async () => {
-    const { values, below } = await all("QUEUE", queueSpansOf(manager, "QUEUE", "queue.*"), 100);
+    const { values, below } = await all("QUEUE", queueSpansOf(connection, manager, "QUEUE", "queue.*"), 100);
     expect([values, below]).toEqual([[39, 2, 1], null]);
     expect((await manager.streams.info("QUEUE")).state.messages).toBe(3);
   });

@@ -12,7 +12,7 @@ import type { Fence } from "../parked/fence.ts";
 import type { PoisonLimit } from "../parked/poison-limit.ts";
 
 export interface OrderedPorts {
-  readonly backlog: Pick<Backlog, "after" | "at" | "queuesOf" | "remove">;
+  readonly backlog: Pick<Backlog, "read" | "at" | "queuesOf" | "remove">;
   readonly attemptParked: AttemptParked;
   readonly skipDelivered: SkipDelivered;
   readonly dispatcher: Pick<Dispatcher, "apply" | "park">;

@@ -22,13 +22,12 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
   const moving = new Map<string, number>();
   let ownReadTo = 0;
 
-  const read = async (queue: ParkedQueue, from: number): Promise<number> => {
-    let at = from;
-    while (isActive()) {
-      const parked = await backlog.after(queue, at);
-      if (parked === null) break;
-      at = parked.source.sequence;
+  /** @returns up to where it is read */
+  const read = async (queue: ParkedQueue, after: number): Promise<number> => {
+    let at = after;
+    for await (const parked of backlog.read(queue, after)) {
       if (!isActive()) break;
+      at = Math.max(at, parked.source.sequence);
       if (fence.isLate(parked)) await backlog.remove(parked);
       else index.found(parked, queue.installationUuid);
     }

@@ -4,14 +4,15 @@
  *
  * BACKLOG-1  A suspect (poison-limit.ts) is counted before it is decoded. One whose decoding kills the process goes to dead letters as it is.
  */
-import type { JetStreamManager, StoredMsg } from "nats";
+import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import { expiredAfter } from "../../delivery/disposition.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import { isDeletedAlready } from "../../jetstream/nats-errors.ts";
 import { headerOf } from "../../jetstream/read-stored-event.ts";
-import { messageAt, nextMessage } from "../../jetstream/stored-message.ts";
+import { readSubject } from "../../jetstream/read-subject.ts";
+import { messageAt } from "../../jetstream/stored-message.ts";
 import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
@@ -35,6 +36,7 @@ export interface ParkedDelivery {
 export type Backlog = ReturnType<typeof createBacklog>;
 
 export interface BacklogDependencies {
+  readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly names: Subjects;
   readonly giveUp: GiveUp;
@@ -46,7 +48,7 @@ export interface BacklogDependencies {
 /** GIVEUP-3: so many deliveries that nobody decodes it. */
 const NEVER_DECODED = Number.POSITIVE_INFINITY;
 
-export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLimit, clock }: BacklogDependencies) {
+export function createBacklog({ connection, manager, names, giveUp, skipDelivered, poisonLimit, clock }: BacklogDependencies) {
   const stream = names.streams.parked;
 
   const deleteMessage = async (sequence: number): Promise<void> => {
@@ -83,22 +85,24 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLim
   };
 
   /**
-   * The next one that was stored after the sequence. What can't be read goes to dead letters.
+   * Those that were stored after the sequence. What can't be read goes to dead letters.
    * @param handOut counts the reading (BACKLOG-1); that of suspects when absent
    */
-  const after = async (queue: ParkedQueue, sequence: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null> => {
-    for (let from = sequence + 1; ; ) {
-      const message = await nextMessage(manager, stream, names.parked(queue.app, queue.installationUuid), from);
-      if (message === null) return null;
+  async function* read(queue: ParkedQueue, after = 0, handOut?: PoisonLimit["handOut"]): AsyncGenerator<ParkedDelivery, void> {
+    const subject = names.parked(queue.app, queue.installationUuid);
+    for await (const message of readSubject(connection, manager, { stream, subject, from: after + 1 })) {
       const parked = await decode(message, handOut);
-      if (parked !== null) return parked;
-      from = message.seq + 1;
+      if (parked !== null) yield parked;
     }
-  };
+  }
 
   return {
-    oldest: (queue: ParkedQueue) => after(queue, 0),
-    after,
+    read,
+    /** The first that was stored after the sequence. */
+    async first(queue: ParkedQueue, after?: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null> {
+      for await (const parked of read(queue, after, handOut)) return parked;
+      return null;
+    },
 
     async at(sequence: number): Promise<ParkedDelivery | null> {
       const message = await messageAt(manager, stream, sequence);
@@ -116,18 +120,17 @@ export function createBacklog({ manager, names, giveUp, skipDelivered, poisonLim
 
     /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
     async expire(queue: ParkedQueue, maxAgeMs: number): Promise<number> {
-      for (let expired = 0, at = 0; ; ) {
-        const parked = await after(queue, at);
-        const ageMs = parked === null ? 0 : clock.now() - (parked.delivery.firstParkedAt ?? clock.now());
-        if (parked === null || ageMs <= maxAgeMs) return expired;
-        const { delivery, source } = parked;
-        at = source.sequence;
+      let expired = 0;
+      for await (const { delivery, source } of read(queue)) {
+        const ageMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
+        if (ageMs <= maxAgeMs) break;
         if (!(await skipDelivered(delivery))) {
           await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
           expired++;
         }
-        await deleteMessage(at);
+        await deleteMessage(source.sequence);
       }
+      return expired;
     },
 
     /** Deliveries waiting in the queue. */

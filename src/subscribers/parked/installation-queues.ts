@@ -17,7 +17,7 @@ import type { PoisonLimit } from "./poison-limit.ts";
 export type InstallationQueues = ReturnType<typeof createInstallationQueues>;
 
 export interface InstallationQueuesDependencies extends StoreEndDependencies {
-  readonly backlog: Pick<Backlog, "after" | "remove">;
+  readonly backlog: Pick<Backlog, "read" | "remove">;
   readonly attemptParked: AttemptParked;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;
   readonly clock: Clock;
@@ -82,23 +82,25 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   /** Reads as many as there were when it was looked at; what came since has a look of its own. */
   const read = async (queue: ParkedQueue, fence: Fence): Promise<void> => {
     const underWay = new Set<Promise<unknown>>();
-    const count = Math.max(1, countOf(queue));
+    let left = Math.max(1, countOf(queue));
     let mayContinue = true;
-    for (let at = 0, read = 0; read < count && mayContinue && fenceNow() === fence && isFlowing(queue); read++) {
-      const parked = await backlog.after(queue, at).catch(() => null);
-      if (parked === null) break;
-      at = parked.source.sequence;
-      if (fence.isLate(parked)) {
-        await backlog.remove(parked).catch(() => {});
-        continue;
+    const handleAll = async (): Promise<void> => {
+      for await (const parked of backlog.read(queue)) {
+        if (fence.isLate(parked)) await backlog.remove(parked).catch(() => {});
+        else {
+          await places.enter(queue.app);
+          const work = handleOne(queue, parked, fence).then((isDone) => {
+            mayContinue &&= isDone;
+            underWay.delete(work);
+          });
+          underWay.add(work);
+        }
+        left--;
+        if (left === 0 || !mayContinue || fenceNow() !== fence || !isFlowing(queue)) return;
       }
-      await places.enter(queue.app);
-      const work = handleOne(queue, parked, fence).then((isDone) => {
-        mayContinue &&= isDone;
-        underWay.delete(work);
-      });
-      underWay.add(work);
-    }
+    };
+    // The next scan finds what could not be read.
+    await handleAll().catch(() => {});
     await Promise.all(underWay);
   };
 

@@ -37,7 +37,7 @@ beforeEach(() => {
     ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, appMaxInFlight: 1 },
     ...{ skipDelivered: async () => false, isDeadLetter: async () => true, isReadBefore: async () => true, onCircuitOpen() {} },
     registry: { app: () => anApp({ onExhausted: "stop" }) },
-    backlog: { at: async () => null, after: async () => null, queuesOf: async () => new Map(), remove: async () => {} },
+    backlog: { at: async () => null, async *read() {}, queuesOf: async () => new Map(), remove: async () => {} },
     attemptParked: ((...given) => attemptParked(...given)) as typeof attemptParked,
     dispatcher: {
       async apply() {

@@ -30,9 +30,9 @@ beforeEach(() => {
   endOf = () => "done";
   queues = createInstallationQueues({
     backlog: {
-      async after({ installationUuid }, after) {
-        const found = [...stored].find(([sequence, uuid]) => sequence > after && uuid === installationUuid);
-        return found === undefined ? null : parkedAt(found[0]);
+      async *read({ installationUuid }) {
+        // A Map is iterated with what is added meanwhile.
+        for (const [sequence, uuid] of stored) if (uuid === installationUuid) yield parkedAt(sequence);
       },
       async remove({ source }) {
         await new Promise<void>((resolve) => clock.after(removeMs, resolve));

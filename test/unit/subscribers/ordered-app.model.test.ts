@@ -6,6 +6,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { ParkedQueue } from "../../../src/delivery/ports.ts";
 import { LeaseOver } from "../../../src/delivery/source-lease.ts";
 import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
 import type { OrderBy } from "../../../src/model/app.ts";
@@ -231,17 +232,20 @@ class World {
         delay: { dueAt: this.clock.now() + RETRY_MS, delayMs: RETRY_MS, notBefore: false },
       };
     };
+    const next = async ({ installationUuid }: ParkedQueue, after: number): Promise<ParkedDelivery | null> => {
+      if (this.readMs > 0) await new Promise<void>((resolve) => this.clock.after(this.readMs, resolve));
+      return alive(() => {
+        const subject = installationUuid === null ? OWN : OF_INSTALLATION;
+        const found = [...this.parked].find(([sequence, one]) => sequence > after && one.subject === subject);
+        if (found === undefined) this.onQueueRead();
+        return found === undefined ? null : parkedAt(found[0]);
+      });
+    };
     const made = createOrderedApp(
       {
         backlog: {
-          after: async ({ installationUuid }, from) => {
-            if (this.readMs > 0) await new Promise<void>((resolve) => this.clock.after(this.readMs, resolve));
-            return alive(() => {
-              const subject = installationUuid === null ? OWN : OF_INSTALLATION;
-              const next = [...this.parked].find(([sequence, one]) => sequence > from && one.subject === subject);
-              if (next === undefined) this.onQueueRead();
-              return next === undefined ? null : parkedAt(next[0]);
-            });
+          async *read(queue, after = 0) {
+            for (let parked = await next(queue, after); parked !== null; parked = await next(queue, parked.source.sequence)) yield parked;
           },
           at: (sequence) => alive(() => parkedAt(sequence)),
           queuesOf: () =>

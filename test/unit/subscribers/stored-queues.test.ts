@@ -21,11 +21,15 @@ beforeEach(() => {
     app: "acme",
     index,
     backlog: {
-      async after(_queue, after) {
-        if (isDown) throw new Error("down");
-        const found = stored.find((sequence) => sequence > after);
-        await new Promise<void>((resolve) => answers.push(resolve));
-        return found === undefined ? null : parkedAt(found);
+      async *read(_queue, after = 0) {
+        for (let at = after; ; ) {
+          if (isDown) throw new Error("down");
+          const found = stored.find((sequence) => sequence > at);
+          await new Promise<void>((resolve) => answers.push(resolve));
+          if (found === undefined) return;
+          at = found;
+          yield parkedAt(found);
+        }
       },
       at: async () => null,
       queuesOf: async () => new Map([["i", stored.length]]),

@@ -1,0 +1,148 @@
+/**
+ * Reads the messages of a subject one by one, without a consumer: a work queue allows no second one, and nothing counts as a redelivery.
+ *
+ * SUBJECT-1  Every message is found that was stored when the reading began and is not deleted meanwhile. Where the server's index may
+ *            have lost some (INDEX-1), they come last, after those that it found: the subject's messages are counted first, and only
+ *            when fewer are found are those of other subjects looked at, too.
+ */
+import { headers, type JetStreamManager, type MsgHdrs, type NatsConnection, type StoredMsg } from "nats";
+import { FENCE_HEADER } from "./durable-publish.ts";
+import { isDeletedAlready } from "./nats-errors.ts";
+import { nextMessage } from "./stored-message.ts";
+import { mayLoseMessages } from "./subject-index.ts";
+import { covers } from "./subjects.ts";
+
+export interface SubjectQuery {
+  readonly stream: string;
+  /** A subject, or a pattern within one of the stream's own. */
+  readonly subject: string;
+  /** Both included; the whole stream when absent. */
+  readonly from?: number;
+  readonly to?: number;
+  /**
+   * Messages of other subjects that are looked at for lost ones; all when absent. A message that is deleted during
+   * the reading seems to be lost, so the others may be looked at in vain.
+   */
+  readonly mostOthers?: number;
+}
+
+interface Found {
+  readonly message: StoredMsg;
+  readonly isLost: boolean;
+}
+
+/** The stream when the reading began. */
+interface Stored {
+  /** Messages of the subject. */
+  readonly count: number;
+  readonly last: number;
+}
+
+export async function* readSubject(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  query: SubjectQuery,
+): AsyncGenerator<StoredMsg, void> {
+  for await (const { message } of search(connection, manager, query)) yield message;
+}
+
+/** A subject's first message, or one that the index has lost when it has no other; null when there is none. */
+export async function firstOf(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  { stream, subject }: Pick<SubjectQuery, "stream" | "subject">,
+): Promise<StoredMsg | null> {
+  const first = await nextMessage(manager, stream, subject, 1);
+  if (first !== null) return first;
+  for await (const message of readSubject(connection, manager, { stream, subject })) return message;
+  return null;
+}
+
+/**
+ * When the index has lost all that is left of a subject, stores it again, and deletes it where it was: consumers hand it out then.
+ * @returns how many messages
+ */
+export async function restoreLost(connection: NatsConnection, manager: JetStreamManager, query: SubjectQuery): Promise<number> {
+  if (!mayLoseMessages(connection)) return 0;
+  let restored = 0;
+  for await (const { message, isLost } of search(connection, manager, query)) {
+    if (!isLost) break;
+    const { seq, subject, data, header, time } = message;
+    const msgID = `again:${query.stream}:${seq}:${time.getTime()}`;
+    await manager.jetstream().publish(subject, data, { msgID, headers: contentHeaders(header) });
+    // Another replica may do the same: the message id keeps the copies from becoming two.
+    await manager.streams.deleteMessage(query.stream, seq, false).catch((error: unknown) => {
+      if (!isDeletedAlready(error)) throw error;
+    });
+    restored++;
+  }
+  return restored;
+}
+
+async function* search(connection: NatsConnection, manager: JetStreamManager, query: SubjectQuery): AsyncGenerator<Found, void> {
+  const before = mayLoseMessages(connection) ? await countOf(manager, query) : null;
+  if (before?.count === 0) return;
+  const seen = new Set<number>();
+  for await (const message of byIndex(manager, query)) {
+    if (before !== null && message.seq <= before.last) seen.add(message.seq);
+    yield { message, isLost: false };
+  }
+  if (before !== null) yield* lostOf(manager, query, before, seen);
+}
+
+/** @param seen the messages within the bounds that the index has */
+async function* lostOf(
+  manager: JetStreamManager,
+  { stream, subject, from = 1, to = Number.POSITIVE_INFINITY, mostOthers = Number.POSITIVE_INFINITY }: SubjectQuery,
+  before: Stored,
+  seen: ReadonlySet<number>,
+): AsyncGenerator<Found, void> {
+  const end = Math.min(to, before.last);
+  let missing = before.count - seen.size;
+  // As long as that costs less than to look at all messages within the bounds.
+  if (missing <= end - from) {
+    for await (const _ of byIndex(manager, { stream, subject, to: from - 1 })) missing--;
+    for await (const _ of byIndex(manager, { stream, subject, from: end + 1, to: before.last })) missing--;
+  }
+  for (let at = from, others = 0; missing > 0 && at <= end && others < mostOthers; at++) {
+    if (seen.has(at)) continue;
+    const message = await nextMessage(manager, stream, ">", at);
+    if (message === null || message.seq > end) return;
+    at = message.seq;
+    if (seen.has(at)) continue;
+    if (!covers(subject, message.subject)) {
+      others++;
+      continue;
+    }
+    missing--;
+    yield { message, isLost: true };
+  }
+}
+
+async function* byIndex(
+  manager: JetStreamManager,
+  { stream, subject, from = 1, to = Number.POSITIVE_INFINITY }: SubjectQuery,
+): AsyncGenerator<StoredMsg, void> {
+  for (let at = from; at <= to; ) {
+    const message = await nextMessage(manager, stream, subject, at);
+    if (message === null || message.seq > to) return;
+    yield message;
+    at = message.seq + 1;
+  }
+}
+
+async function countOf(manager: JetStreamManager, { stream, subject }: SubjectQuery): Promise<Stored> {
+  const { state } = await manager.streams.info(stream, { subjects_filter: subject });
+  const count = Object.values(state.subjects ?? {}).reduce((sum, one) => sum + one, 0);
+  return { count, last: state.last_seq };
+}
+
+/** Without those that belonged to the first storing: a message that is stored again is not late (FENCE-1). */
+function contentHeaders(header: MsgHdrs | undefined): MsgHdrs {
+  const kept = headers();
+  for (const [name, values] of header ?? []) {
+    if (name === FENCE_HEADER || name.toLowerCase().startsWith("nats-")) continue;
+    for (const value of values) kept.append(name, value);
+  }
+  return kept;
+}

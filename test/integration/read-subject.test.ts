@@ -1,0 +1,159 @@
+/**
+ * Every stored message is read, also where the server has lost it from its index of subjects (INDEX-1), as releases before 2.10.25 do.
+ * The index is damaged by three messages in five operations, or by some hundred random ones.
+ */
+import { AckPolicy, connect, type JetStreamClient, type JetStreamManager, type NatsConnection, RetentionPolicy } from "nats";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { ConsumerSettings } from "../../src/jetstream/consumers.ts";
+import { queueSpansOf, readNewestFirst } from "../../src/jetstream/read-newest-first.ts";
+import { readForwards } from "../../src/jetstream/read-stream.ts";
+import { firstOf, readSubject, restoreLost, type SubjectQuery } from "../../src/jetstream/read-subject.ts";
+import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
+import { nextMessage } from "../../src/jetstream/stored-message.ts";
+import { mayLoseMessages } from "../../src/jetstream/subject-index.ts";
+import { eventually } from "../support/eventually.ts";
+import { createManualClock } from "../support/manual-clock.ts";
+import { type Server, startNatsServer } from "../support/servers.ts";
+import { silentLogger } from "../support/silent-logger.ts";
+
+let nats: Server;
+let connection: NatsConnection;
+let manager: JetStreamManager;
+let jetStream: JetStreamClient;
+let streams = 0;
+let stream: string;
+let prefix: string;
+
+beforeAll(async () => {
+  nats = await startNatsServer();
+  connection = await connect({ servers: nats.url });
+  manager = await connection.jetstreamManager();
+  jetStream = connection.jetstream();
+});
+afterAll(async () => {
+  await connection.close();
+  await nats.stop();
+});
+beforeEach(() => {
+  [stream, prefix] = [`S${++streams}`, `s${streams}`];
+});
+
+const createStream = (retention: RetentionPolicy) => manager.streams.add({ name: stream, subjects: [`${prefix}.>`], retention });
+const publish = async (subject: string): Promise<number> => (await jetStream.publish(`${prefix}.${subject}`, subject)).seq;
+const remove = (sequence: number) => manager.streams.deleteMessage(stream, sequence, false);
+
+/** Sequence 2 of a.x is lost; 4 to 8 are b.x, and 9 is a.y. */
+async function loseTheSecond(retention = RetentionPolicy.Workqueue): Promise<void> {
+  await createStream(retention);
+  for (const subject of ["a.x", "a.x", "a.x", "b.x", "b.x", "b.x", "b.x", "b.x", "a.y"]) await publish(subject);
+  await remove(3);
+  await remove(1);
+  const found = await nextMessage(manager, stream, `${prefix}.a.x`, 1);
+  expect(found === null).toBe(mayLoseMessages(connection));
+}
+
+const sequencesOf = async (query: Omit<SubjectQuery, "stream">): Promise<number[]> => {
+  const found: number[] = [];
+  const subject = `${prefix}.${query.subject}`;
+  for await (const { seq } of readSubject(connection, manager, { ...query, stream, subject })) found.push(seq);
+  return found.sort((a, b) => a - b);
+};
+
+test("a message that the index has lost is read by its subject, a wildcard, and within bounds", async () => {
+  await loseTheSecond();
+  expect(await sequencesOf({ subject: "a.x" })).toEqual([2]);
+  expect(await sequencesOf({ subject: "a.*" })).toEqual([2, 9]);
+  expect(await sequencesOf({ subject: "*.x" })).toEqual([2, 4, 5, 6, 7, 8]);
+  expect(await sequencesOf({ subject: ">" })).toEqual([2, 4, 5, 6, 7, 8, 9]);
+  expect(await sequencesOf({ subject: "a.x", from: 2, to: 2 })).toEqual([2]);
+  expect(await sequencesOf({ subject: "a.*", from: 2, to: 8 })).toEqual([2]);
+  expect(await sequencesOf({ subject: "a.*", from: 3 })).toEqual([9]);
+  expect(await sequencesOf({ subject: "a.x", from: 3 })).toEqual([]);
+  expect((await firstOf(connection, manager, { stream, subject: `${prefix}.a.x` }))?.seq).toBe(2);
+});
+
+test("a list has it in its place", async () => {
+  await loseTheSecond();
+  const { items } = await readNewestFirst({
+    ...{ from: 1, to: 9, read: queueSpansOf(connection, manager, stream, `${prefix}.a.>`) },
+    ...{ take: ({ sequence }) => sequence, isEnough: () => false },
+  });
+  expect(items.map(({ value }) => value)).toEqual([9, 2]);
+});
+
+test("a limits stream is read with it", async () => {
+  await loseTheSecond(RetentionPolicy.Limits);
+  const found: number[] = [];
+  const query = { stream, subject: `${prefix}.*.x`, from: 1, to: Number.POSITIVE_INFINITY, batch: 3 };
+  for await (const { sequence } of readForwards(connection, manager, query)) found.push(sequence);
+  expect(found).toEqual([2, 4, 5, 6, 7, 8]);
+});
+
+test("after random publishing and deleting, every message of every subject is read", { timeout: 60_000 }, async () => {
+  await createStream(RetentionPolicy.Workqueue);
+  let state = 7;
+  const random = (below: number): number => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return Math.floor((state / 2 ** 31) * below);
+  };
+  const live = new Map<number, string>();
+  let lost = 0;
+  for (let round = 0; round < 60; round++) {
+    for (let count = 1 + random(6); count > 0; count--) {
+      const subject = ["a", "a.x", "a.y"][random(3)] ?? "a";
+      live.set(await publish(subject), subject);
+    }
+    const front = [...live.keys()].slice(0, 8);
+    for (const sequence of front.filter(() => random(4) > 0).sort(() => random(3) - 1)) {
+      await remove(sequence);
+      live.delete(sequence);
+    }
+    for (const subject of ["a", "a.x", "a.y", "a.*"]) {
+      const of = (sequence: number): boolean => (subject === "a.*" ? live.get(sequence) !== "a" : live.get(sequence) === subject);
+      const wanted = [...live.keys()].filter(of);
+      const from = 1 + random(wanted.at(-1) ?? 1);
+      expect(await sequencesOf({ subject })).toEqual(wanted);
+      expect(await sequencesOf({ subject, from })).toEqual(wanted.filter((sequence) => sequence >= from));
+      if (wanted[0] !== undefined) lost += (await nextMessage(manager, stream, `${prefix}.${subject}`, 1))?.seq === wanted[0] ? 0 : 1;
+    }
+  }
+  // Otherwise the server had nothing to hide.
+  expect(lost > 0).toBe(mayLoseMessages(connection));
+});
+
+test("it is stored again when nothing else is left of its subject, and a consumer hands it out", async () => {
+  await loseTheSecond();
+  const query = { stream, subject: `${prefix}.a.x` };
+  await Promise.all([restoreLost(connection, manager, query), restoreLost(connection, manager, query)]);
+  expect(await sequencesOf({ subject: "a.x" })).toEqual([mayLoseMessages(connection) ? 10 : 2]);
+  expect(await restoreLost(connection, manager, query)).toBe(0);
+});
+
+test("a consumer that hands it out to nobody is stalled, and its successor has it", async () => {
+  await loseTheSecond();
+  const clock = createManualClock();
+  const settings: ConsumerSettings = {
+    ...{ stream, consumer: "c", filterSubject: `${prefix}.a.x`, isWorkQueue: true, ackWaitMs: 1_000, maxAckPending: 10 },
+  };
+  const add = () => manager.consumers.add(stream, { durable_name: "c", filter_subject: `${prefix}.a.x`, ack_policy: AckPolicy.Explicit });
+  await add();
+  const connectionState = { onReconnect: () => () => {}, onDisconnect: () => () => {} };
+  const stalled = createStalledConsumer(
+    { connection, connectionState, manager, clock, logger: silentLogger },
+    { settings, quietMs: 1_000 },
+  );
+  const since = clock.now();
+  await eventually(async () => {
+    await clock.advance(1_000);
+    stalled.check(since);
+    return manager.consumers.info(stream, "c").then(
+      () => false,
+      () => true,
+    );
+  });
+  await eventually(() => nextMessage(manager, stream, `${prefix}.a.x`, 1));
+  await add();
+  const found: string[] = [];
+  for await (const message of jetStream.fetch(stream, "c", { batch: 1, expires: 10_000 })) found.push(message.string());
+  expect(found).toEqual(["a.x"]);
+});
