@@ -4,29 +4,30 @@ import { basename, join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/**
- * In the order in which they start. Projects in one place start together, each spread evenly: resilience waits most of the time, and
- * others use the processors meanwhile.
- */
-const PROJECTS = [["resilience", "browser", "e2e"], ["integration"], ["unit"]];
-/** Longer than their size says, the longest first. Durations are known only after the first run. */
+/** Files of one project share workers. A worker ends when the next file is of another project, and a new one takes most of a second. */
+const PROJECTS: Readonly<Record<string, readonly string[]>> = {
+  system: ["resilience", "browser", "e2e", "integration"],
+  unit: ["unit"],
+  // Of `npm run check:clients`: it downloads and compiles generators.
+  ...(process.env["GENERATED_CLIENTS"] === undefined ? {} : { "generated-clients": ["generated-clients"] }),
+};
+/** The longest first, so that none is left alone at the end. Durations are known only after the first run. */
 const LONGEST = [
-  ...["chaos", "throttle", "poison", "waits", "durability", "parked"],
-  ...["deleted-streams", "answers", "documents", "integration-status", "conformance", "permissions", "startup", "mailer", "package"],
-  ...["sender-conformance", "client", "other-clients", "bus"],
+  ...["chaos", "throttle", "poison", "deleted-streams", "answers", "waits", "durability", "parked", "documents", "integration-status"],
+  ...["log", "access", "permissions", "lifecycle", "conformance", "sender-conformance", "bus", "failing", "client", "other-clients"],
+  ...["examples", "openapi-fuzz", "startup", "languages", "status-events", "replays", "app", "apps", "scopes", "tracing-export", "mailer"],
+  ...["package", "metrics-export", "find", "manage", "observability", "overview", "explain", "cli", "circuit", "redis-cluster"],
 ];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const longestFirst = (await super.sort(files)).sort((one, other) => rankOf(one) - rankOf(other));
-    const places = Object.values(Object.groupBy(longestFirst, ({ project }) => project.name)).flatMap((own = []) =>
-      own.map((file, at) => [file, PROJECTS.findIndex((names) => names.includes(file.project.name)) + at / own.length] as const),
-    );
-    return places.sort(([, one], [, other]) => one - other).map(([file]) => file);
+    return (await super.sort(files)).sort((one, other) => rankOf(one) - rankOf(other));
   }
 }
 
-function rankOf({ moduleId }: TestSpecification): number {
+function rankOf({ moduleId, project }: TestSpecification): number {
+  // Short ones, at the end: they keep all processors busy until the last.
+  if (project.name === "unit") return LONGEST.length + 1;
   const rank = LONGEST.indexOf(basename(moduleId, ".test.ts"));
   return rank < 0 ? LONGEST.length : rank;
 }
@@ -42,14 +43,9 @@ function foldersOfServers(): string {
   return tmpdir();
 }
 
-/** Integration, e2e and resilience start servers and child processes, and wait for them most of the time. */
-const project = (name: string) => ({
+const project = ([name, folders]: [string, readonly string[]]) => ({
   extends: true as const,
-  test: {
-    name,
-    include: [`test/${name}/**/*.test.ts`],
-    sequence: { concurrent: name === "resilience" },
-  },
+  test: { name, include: folders.map((folder) => `test/${folder}/**/*.test.ts`) },
 });
 
 export default defineConfig({
@@ -58,7 +54,7 @@ export default defineConfig({
     setupFiles: ["test/support/costs/count-cpu.ts", "test/support/same-environment.ts", "test/support/same-cases.ts"],
     reporters: ["./test/support/costs/cost-reporter.ts", "default"],
     globalSetup: ["test/support/global-setup.ts"],
-    // Files of one project share their worker's modules: loading them again takes half of the processor time of the short files.
+    // Loading modules again takes half of the processor time of the short files.
     isolate: false,
     // The program as it is built; Posthorn runs in this process for most tests.
     server: { deps: { external: [/\/dist\/chunks\//] } },
@@ -67,7 +63,7 @@ export default defineConfig({
     // As eventually: how long a broken test takes to fail.
     expect: { poll: { timeout: 120_000, interval: 50 } },
     // More than processors: what waits needs none.
-    maxWorkers: 7,
+    maxWorkers: 8,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
     maxConcurrency: 3,
     sequence: { sequencer: LongestFirst },
@@ -81,7 +77,6 @@ export default defineConfig({
       CGO_ENABLED: "0",
       GOFLAGS: "-gcflags=all=-l",
     },
-    // Of `npm run check:clients`: it downloads and compiles generators.
-    projects: [...PROJECTS.flat(), ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : ["generated-clients"])].map(project),
+    projects: Object.entries(PROJECTS).map(project),
   },
 });

@@ -39,7 +39,7 @@ test("every fault has its world", () => {
   expect(WORLDS.flat().toSorted()).toEqual(SCENARIOS.map(({ name }) => name).toSorted());
 });
 
-describe("nothing is lost, and nothing comes twice that the faults do not explain", () => {
+describe.concurrent("nothing is lost, and nothing comes twice that the faults do not explain", () => {
   test.each(worlds.map((world) => [world.map(({ name }) => name).join(", "), world] as const))("%s", async (_names, world) => {
     const load = { eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS };
     const disposition = await runScenarios(world, SEED, SHARE, load);

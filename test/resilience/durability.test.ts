@@ -88,7 +88,7 @@ async function wearOut({ bus }: Platform, stream: string, consumer: string, coun
   await bus.connection.flush();
 }
 
-describe("a message that keeps killing the process", () => {
+describe.concurrent("a message that keeps killing the process", () => {
   test("goes to dead letters before it is touched again, and a replay delivers it", async () => {
     const platform = await aPlatform();
     const first = await platform.start();
@@ -183,7 +183,7 @@ describe("a message that keeps killing the process", () => {
   });
 });
 
-describe("dead letters that are replayed by several at the same time", () => {
+describe.concurrent("dead letters that are replayed by several at the same time", () => {
   test("go out once each, whichever was first, and every answer says so", async () => {
     const platform = await aPlatform();
     const { bus, receiver, manager, stream } = platform;
@@ -249,7 +249,7 @@ describe("dead letters that are replayed by several at the same time", () => {
   });
 });
 
-describe("a consumer that vanishes", () => {
+describe.concurrent("a consumer that vanishes", () => {
   test("while Posthorn runs is recreated; nothing is lost and nothing comes twice", async () => {
     const platform = await aPlatform();
     const posthorn = await platform.start();
@@ -303,7 +303,7 @@ describe("a consumer that vanishes", () => {
   });
 });
 
-describe("a stream that refuses", () => {
+describe.concurrent("a stream that refuses", () => {
   test("holds its source back, says so in readiness, and continues when it takes messages again", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver } = platform;
@@ -330,7 +330,7 @@ describe("a stream that refuses", () => {
   });
 });
 
-describe("many events for many", () => {
+describe.concurrent("many events for many", () => {
   test("have a bounded number of deliveries under way, while those for few and for an ordered app continue; a stop loses none of them", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver, stream } = platform;
@@ -369,7 +369,7 @@ describe("many events for many", () => {
   });
 });
 
-describe("streams that refuse", () => {
+describe.concurrent("streams that refuse", () => {
   test("are distinguished: what another stream takes does not hide that one refuses, nor is it logged again", async () => {
     const platform = await aPlatform();
     const { bus, manager, receiver, stream } = platform;
@@ -456,7 +456,7 @@ describe("streams that refuse", () => {
   });
 });
 
-describe("events of unusual size", () => {
+describe.concurrent("events of unusual size", () => {
   test("a large one is retried as it is, and what can't be read is kept as far as a message holds it", async () => {
     const platform = await aPlatform();
     const { bus, receiver } = platform;
@@ -479,7 +479,7 @@ describe("events of unusual size", () => {
   });
 });
 
-describe("what waits in the parked stream", () => {
+describe.concurrent("what waits in the parked stream", () => {
   test("longer than POSTHORN_MAX_PARKED_AGE goes to dead letters", async () => {
     const platform = await aPlatform();
     const posthorn = await platform.start({ POSTHORN_MAX_PARKED_AGE: "1s" });
@@ -518,7 +518,7 @@ async function consumers({ manager, stream }: Platform): Promise<number> {
   return (await manager.streams.info(stream("PARKED"))).state.consumer_count;
 }
 
-describe("while NATS is down", () => {
+describe.concurrent("while NATS is down", () => {
   test("what is in flight ends and nothing new starts; afterwards nothing comes twice", async () => {
     const platform = await aPlatform();
     const proxy = await startTcpProxy(nats.port);
@@ -560,7 +560,7 @@ describe("while NATS is down", () => {
   });
 });
 
-describe("after NATS was down", () => {
+describe.concurrent("after NATS was down", () => {
   test("nothing is handled before it is known who was installed meanwhile", async () => {
     const platform = await aPlatform();
     const { bus, prefix, receiver } = platform;
@@ -593,7 +593,7 @@ describe("after NATS was down", () => {
   });
 });
 
-describe("while NATS and Redis say nothing", () => {
+describe.concurrent("while NATS and Redis say nothing", () => {
   test("what waits for them shows as a metric, and is gone when they are back", async () => {
     const platform = await aPlatform();
     const { bus, manager, prefix, receiver } = platform;
@@ -635,7 +635,7 @@ describe("while NATS and Redis say nothing", () => {
   });
 });
 
-describe("a large fan-out", () => {
+describe.concurrent("a large fan-out", () => {
   const INSTALLATIONS = 1_200;
   const LARGEST_PART = 320;
 
@@ -673,7 +673,7 @@ describe("a large fan-out", () => {
   });
 });
 
-describe("a server that was killed", () => {
+describe.concurrent("a server that was killed", () => {
   test("and brings back what was acknowledged, or forgets who holds it, makes nobody get it twice", async () => {
     const own = await startNatsServer();
     const prefix = `t-${randomUUID().slice(0, 8)}`;

@@ -83,7 +83,7 @@ function watchConcurrency(receiver: Receiver, answered: number | Promise<void>):
   return () => most;
 }
 
-describe("an ordered app", () => {
+describe.concurrent("an ordered app", () => {
   test("gets one delivery at a time and in order from two replicas, over a kill and a recovered installation", async () => {
     const { bus, receiver, parked, manager, start, startProcess } = await aPlatform();
     const [one, two] = [await startProcess(), await start()];
@@ -220,7 +220,7 @@ describe("an ordered app", () => {
 });
 
 // A receiver may have asked for that time.
-test.each([true, false])(
+test.concurrent.each([true, false])(
   "the head of an ordered queue that a person stops keeps its attempts and its time (ordered afterwards: %s)",
   async (ordered) => {
     const { bus, receiver, parked, manager, start } = await aPlatform();
@@ -248,7 +248,7 @@ test.each([true, false])(
 );
 
 // With 2 as many at once as while it was ordered: the drain goes on as the one that it is.
-test.each([2, 32])(
+test.concurrent.each([2, 32])(
   "the head of an app that is not ordered any more keeps its attempts and its time (max_in_flight %i)",
   async (max_in_flight) => {
     const { bus, receiver, parked, manager, start } = await aPlatform();
@@ -280,7 +280,7 @@ test.each([2, 32])(
   },
 );
 
-describe("an app that takes long to answer", () => {
+describe.concurrent("an app that takes long to answer", () => {
   test("with max_in_flight 1 gets one at a time", async () => {
     const { bus, receiver, start } = await aPlatform();
     const posthorn = await start();
@@ -316,7 +316,7 @@ describe("an app that takes long to answer", () => {
   });
 });
 
-test("a delivery that waited for a place is not attempted when its installation was disabled meanwhile", async () => {
+test.concurrent("a delivery that waited for a place is not attempted when its installation was disabled meanwhile", async () => {
   const { bus, receiver, parked, manager, start } = await aPlatform();
   const posthorn = await start({ POSTHORN_MAX_IN_FLIGHT: "1" });
   const { uuid } = await posthorn.install({ webhook_url: receiver.url });
@@ -343,7 +343,7 @@ test("a delivery that waited for a place is not attempted when its installation 
   await posthorn.end();
 });
 
-test("a consumer of a replica that died is removed", async () => {
+test.concurrent("a consumer of a replica that died is removed", async () => {
   const { bus, parked, manager, start } = await aPlatform();
   const first = await start();
   await first.end();
@@ -358,7 +358,7 @@ test("a consumer of a replica that died is removed", async () => {
   await second.end();
 });
 
-test("a consumer that another replica pulls from stays: what it gets meanwhile would come again while it is being attempted", async () => {
+test.concurrent("a consumer that another replica pulls from stays: what it gets meanwhile would come again while it is being attempted", async () => {
   const { bus, receiver, parked, manager, start } = await aPlatform();
   const posthorn = await start();
   const { slug } = await posthorn.install({ webhook_url: receiver.url, max_in_flight: 1 });
@@ -382,7 +382,7 @@ test("a consumer that another replica pulls from stays: what it gets meanwhile w
   await posthorn.end();
 });
 
-describe("a retry", () => {
+describe.concurrent("a retry", () => {
   test("keeps its time, its number and its trace over a restart of NATS and of Posthorn", async () => {
     const own = await startNatsServer();
     stopping.push(own.stop);
@@ -503,7 +503,7 @@ describe("a retry", () => {
   });
 });
 
-describe("events behind those that have to wait", () => {
+describe.concurrent("events behind those that have to wait", () => {
   const unhandled = async (manager: JetStreamManager, parked: string): Promise<number> =>
     (await manager.consumers.info(parked.replace(/PARKED$/, "EVENTS"), "posthorn-events")).num_ack_pending;
 

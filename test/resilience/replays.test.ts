@@ -10,7 +10,7 @@ import { startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const EVENTS = 300;
 
-test("a killed runner's replay is resumed: nothing is lost, and nothing that is marked is sent again", async ({ onTestFinished }) => {
+test.concurrent("a killed runner's replay is resumed: nothing is lost, and nothing that is marked is sent again", async ({ onTestFinished }) => {
   const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const start = (): Promise<PosthornProcess> => startPosthorn({ nats, redis: redisServer, prefix });
@@ -60,7 +60,7 @@ test("a killed runner's replay is resumed: nothing is lost, and nothing that is 
   expect(marked.filter((id) => attemptsOf(id) > (fails(id) ? 2 : 1))).toEqual([]);
 });
 
-test("a replay continues after a restart, and sends nothing twice", async ({ onTestFinished }) => {
+test.concurrent("a replay continues after a restart, and sends nothing twice", async ({ onTestFinished }) => {
   const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const first = await startPosthornHere({ nats, redis: redisServer, prefix });

@@ -74,7 +74,7 @@ async function twoReplicas(
   return platform;
 }
 
-test.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on every replica (order_by: %s)", async (order_by) => {
+test.concurrent.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on every replica (order_by: %s)", async (order_by) => {
   let pausedUntil = 0;
   let refusals = 0;
   const early: number[] = [];
@@ -133,7 +133,7 @@ test.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on 
   expect(await changesOf(slug)).toEqual([]);
 });
 
-test("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async () => {
+test.concurrent("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async () => {
   const receiver = await aReceiver(answer(503, "busy", { "retry-after": "10.5" }));
   const processes: PosthornProcess[] = [];
   const platform = await twoReplicas(redis, async (options) => {
@@ -183,7 +183,7 @@ function takes(perS: number) {
   return { behaviour, taken, refused };
 }
 
-test("another webhook_url ends the pause on every replica", async () => {
+test.concurrent("another webhook_url ends the pause on every replica", async () => {
   const receiver = await aReceiver(answer(429, "busy", { "retry-after": "3600" }));
   const next = await aReceiver();
   const { replicas, publish, changesOf } = await twoReplicas();
@@ -198,7 +198,7 @@ test("another webhook_url ends the pause on every replica", async () => {
   expect(receiver.requests.length).toBe(1);
 });
 
-test("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async () => {
+test.concurrent("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async () => {
   const { behaviour, taken, refused } = takes(20);
   const receiver = await aReceiver(behaviour);
   const { replicas, publish } = await twoReplicas();
@@ -212,7 +212,7 @@ test("a receiver that takes 20 a second refuses few after ten seconds, with no s
   expect((await (replicas[0] as Posthorn).api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
 });
 
-test("with rate_limit it refuses none, over both replicas, and Redis that is down stops nothing", async () => {
+test.concurrent("with rate_limit it refuses none, over both replicas, and Redis that is down stops nothing", async () => {
   // Twice as many: what a starved process sends late arrives together with what is on time.
   const { behaviour, refused } = takes(40);
   const receiver = await aReceiver(behaviour);

@@ -91,7 +91,7 @@ const twice = (receiver: Receiver): number => receiver.requests.length - new Set
 const unique = (receiver: Receiver): number => new Set(seen(receiver).map(({ id }) => id)).size;
 const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => message === "lease taken");
 
-describe("an app with order_by", () => {
+describe.concurrent("an app with order_by", () => {
   test("gets each key's deliveries in order over the kill of their owner, and says where each event stands", async () => {
     const { bus, receiver, startProcess } = await aPlatform();
     const [one, two] = [await startProcess(), await startProcess()];
@@ -185,7 +185,7 @@ describe("an app with order_by", () => {
   });
 });
 
-test("events that were on their way when the connection broke don't come behind younger ones", async () => {
+test.concurrent("events that were on their way when the connection broke don't come behind younger ones", async () => {
   const proxy = await startTcpProxy(Number(new URL(nats.url).port));
   stopping.push(proxy.stop);
   const { bus, receiver, start } = await aPlatform();
@@ -204,7 +204,7 @@ test("events that were on their way when the connection broke don't come behind 
   expect(inversions(receiver)).toBe(0);
 });
 
-describe("an owner of the queues that comes back late", () => {
+describe.concurrent("an owner of the queues that comes back late", () => {
   test("was suspended, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
     const { bus, receiver, manager, streamOf, startProcess } = await aPlatform();
     const replicas = [await startProcess(), await startProcess()];
@@ -255,7 +255,7 @@ describe("an owner of the queues that comes back late", () => {
   });
 });
 
-describe("many queues", () => {
+describe.concurrent("many queues", () => {
   test.each([true, false])(
     "of recovered installations are emptied side by side, without a consumer for each (ordered: %s)",
     async (ordered) => {
@@ -281,7 +281,7 @@ describe("many queues", () => {
   );
 });
 
-describe("a message in hand", () => {
+describe.concurrent("a message in hand", () => {
   test("is let go of when the consumers of the retries are deleted: the replica that has it then delivers it, once", async () => {
     const { bus, receiver, manager, streamOf, start } = await aPlatform();
     const replicas = [await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" }), await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" })];
@@ -355,7 +355,7 @@ async function fill(bus: Bus, lengths: readonly number[]): Promise<number> {
   return stored;
 }
 
-test.each([
+test.concurrent.each([
   [false, "6", 3],
   [true, "6", 3],
   // The first deliveries are given up while there is no room for their status events.
@@ -392,7 +392,7 @@ test.each([
   },
 );
 
-test.each(["6", "100000"])(
+test.concurrent.each(["6", "100000"])(
   "deliveries whose events alone fill the store are attempted until they succeed (circuit after %s)",
   async (minAttempts) => {
     const own = await startNatsServer({ maxFileStore: "6MB" });
@@ -428,7 +428,7 @@ test.each(["6", "100000"])(
   },
 );
 
-test("an app that has used up its share of the parked stream takes no room from others, and the bus says so", async () => {
+test.concurrent("an app that has used up its share of the parked stream takes no room from others, and the bus says so", async () => {
   const { bus, receiver, manager, streamOf, start } = await aPlatform();
   await (await start()).end();
   const parked = streamOf("PARKED");
@@ -462,7 +462,7 @@ test("an app that has used up its share of the parked stream takes no room from 
 });
 
 // The wall clock of the process is set; its monotonic clock goes on.
-test.each([-3_600_000, 3_600_000])("a wall clock that jumps by %i ms makes nothing wait longer or shorter", async (byMs) => {
+test.concurrent.each([-3_600_000, 3_600_000])("a wall clock that jumps by %i ms makes nothing wait longer or shorter", async (byMs) => {
   const { bus, receiver, startProcess } = await aPlatform();
   const jump = `const now = Date.now; let by = 0; process.on("SIGUSR2", () => { by = ${byMs}; }); Date.now = () => now() + by;`;
   const posthorn = await startProcess({

@@ -1,4 +1,4 @@
-/** Prints what the run cost before the runner's own summary: each project, the dearest files and the longest tests. */
+/** Prints what the run cost before the runner's own summary: each folder of tests, the dearest files and the longest tests. */
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 
 /** COST_ROWS=200 shows every file and test. */
@@ -9,14 +9,14 @@ type Row = ReadonlyArray<string | number>;
 export default class CostReporter implements Reporter {
   onTestRunEnd(files: readonly TestModule[]): void {
     const tests = files.flatMap((file) => [...file.children.allTests()]);
-    const projects = Object.entries(Object.groupBy(files, ({ project }) => project.name)).map(([name, own = []]): Row => {
+    const folders = Object.entries(Object.groupBy(files, folderOf)).map(([name, own = []]): Row => {
       const count = own.reduce((sum, file) => sum + [...file.children.allTests()].length, 0);
       const wallMs = own.reduce((sum, file) => sum + file.diagnostic().duration, 0);
       const cpuMs = own.reduce((sum, file) => sum + cpuMsOf(file), 0);
       return [name, own.length, count, seconds(wallMs), seconds(cpuMs)];
     });
     const { user, system } = process.cpuUsage();
-    print(["project", "files", "tests", "wall s", "CPU s"], [...projects, ["the runner", "", "", "", seconds((user + system) / 1_000)]]);
+    print(["folder", "files", "tests", "wall s", "CPU s"], [...folders, ["the runner", "", "", "", seconds((user + system) / 1_000)]]);
     const dearest = files.filter((file) => file.meta().cpuMs !== undefined).sort((one, other) => cpuMsOf(other) - cpuMsOf(one));
     print(
       ["CPU s", "wall s", "the files that cost most"],
@@ -28,6 +28,11 @@ export default class CostReporter implements Reporter {
       longest.map((test) => [seconds(durationOf(test)), `${test.module.relativeModuleId}: ${test.fullName}`]),
     );
   }
+}
+
+/** Of test/. */
+function folderOf({ relativeModuleId }: TestModule): string {
+  return relativeModuleId.split("/")[1] ?? relativeModuleId;
 }
 
 /** NaN where it is not known. */
