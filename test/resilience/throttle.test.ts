@@ -1,6 +1,6 @@
 /** Receivers that ask for a pause, over two replicas. */
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, type TestContext, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import {
@@ -18,19 +18,20 @@ import { type Server, startNatsServer, startRedisServer } from "../support/serve
 
 let redis: Server;
 let nats: Server;
-const stopping: Array<() => Promise<unknown> | unknown> = [];
 
 beforeAll(async () => {
   [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
 });
 afterAll(async () => {
-  for (const stop of stopping.reverse()) await stop();
   await Promise.all([nats.stop(), redis.stop()]);
 });
 
-async function aReceiver(behaviour?: Behaviour): Promise<Receiver> {
+/** What a test has started ends with it, the last first. */
+type Finishing = Pick<TestContext, "onTestFinished">;
+
+async function aReceiver({ onTestFinished }: Finishing, behaviour?: Behaviour): Promise<Receiver> {
   const receiver = await startReceiver(behaviour);
-  stopping.push(receiver.stop);
+  onTestFinished(receiver.stop);
   return receiver;
 }
 
@@ -47,18 +48,19 @@ interface Platform {
 }
 
 async function twoReplicas(
+  { onTestFinished }: Finishing,
   store: Server = redis,
   startOne: (options: StartOptions) => Promise<Posthorn> = startPosthornHere,
 ): Promise<Platform> {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const bus = await connectBus(nats, prefix);
-  stopping.push(bus.close);
+  onTestFinished(bus.close);
   const platform: Platform = {
     bus,
     replicas: [],
     async start() {
       const posthorn = await startOne({ nats, redis: store, prefix });
-      stopping.push(posthorn.end);
+      onTestFinished(async () => void (await posthorn.end()));
       return posthorn;
     },
     async publish(app, from, to) {
@@ -74,69 +76,72 @@ async function twoReplicas(
   return platform;
 }
 
-test.concurrent.each(["app", "none"])("429 with Retry-After keeps the whole app waiting on every replica (order_by: %s)", async (order_by) => {
-  let pausedUntil = 0;
-  let refusals = 0;
-  const early: number[] = [];
-  const receiver = await aReceiver((_request, response) => {
-    if (Date.now() < pausedUntil && refusals > 0) early.push(Date.now() - pausedUntil);
-    if (refusals === 0) {
-      refusals++;
-      pausedUntil = Date.now() + 9_000;
-      response.writeHead(429, { "retry-after": "9" }).end();
-    } else response.writeHead(200).end();
-  });
-  const neighbour = await aReceiver();
-  const { replicas, publish, changesOf } = await twoReplicas();
-  const [replica, other] = replicas as [Posthorn, Posthorn];
-  const { slug, uuid } = await replica.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [] });
-  const beside = await replica.install({ webhook_url: neighbour.url });
-  await publish(slug, 0, 1);
-  await receiver.waitFor(1);
-  await everywhere(replicas, "posthorn_throttled_apps 1");
-  for (const posthorn of [replica, other]) {
-    const { body } = await posthorn.api("GET", "/v1/overview");
-    const row = body.items.find((item: { slug: string }) => item.slug === slug);
-    expect(row.throttled).toEqual({ until: expect.any(String), response_code: 429 });
-  }
+test.concurrent.for(["app", "none"])(
+  "429 with Retry-After keeps the whole app waiting on every replica (order_by: %s)",
+  async (order_by, context) => {
+    let pausedUntil = 0;
+    let refusals = 0;
+    const early: number[] = [];
+    const receiver = await aReceiver(context, (_request, response) => {
+      if (Date.now() < pausedUntil && refusals > 0) early.push(Date.now() - pausedUntil);
+      if (refusals === 0) {
+        refusals++;
+        pausedUntil = Date.now() + 9_000;
+        response.writeHead(429, { "retry-after": "9" }).end();
+      } else response.writeHead(200).end();
+    });
+    const neighbour = await aReceiver(context);
+    const { replicas, publish, changesOf } = await twoReplicas(context);
+    const [replica, other] = replicas as [Posthorn, Posthorn];
+    const { slug, uuid } = await replica.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [] });
+    const beside = await replica.install({ webhook_url: neighbour.url });
+    await publish(slug, 0, 1);
+    await receiver.waitFor(1);
+    await everywhere(replicas, "posthorn_throttled_apps 1");
+    for (const posthorn of [replica, other]) {
+      const { body } = await posthorn.api("GET", "/v1/overview");
+      const row = body.items.find((item: { slug: string }) => item.slug === slug);
+      expect(row.throttled).toEqual({ until: expect.any(String), response_code: 429 });
+    }
 
-  await publish(slug, 1, 40);
-  await publish(beside.slug, 0, 10);
-  await neighbour.waitFor(10);
-  const { delivery } = await eventually(async () => {
-    const { body } = await other.api("GET", `/v1/deliveries/${deliveryIdOf(`${slug}-20`, uuid)}`);
-    return body.delivery?.state === "throttled" && body;
-  });
-  expect(delivery.detail).toMatch(/^throttled until .*, the receiver answered 429; /);
-  expect(delivery).toMatchObject({ throttled: { response_code: 429 }, attempts: [] });
-  expect(receiver.requests.length).toBe(1);
+    await publish(slug, 1, 40);
+    await publish(beside.slug, 0, 10);
+    await neighbour.waitFor(10);
+    const { delivery } = await eventually(async () => {
+      const { body } = await other.api("GET", `/v1/deliveries/${deliveryIdOf(`${slug}-20`, uuid)}`);
+      return body.delivery?.state === "throttled" && body;
+    });
+    expect(delivery.detail).toMatch(/^throttled until .*, the receiver answered 429; /);
+    expect(delivery).toMatchObject({ throttled: { response_code: 429 }, attempts: [] });
+    expect(receiver.requests.length).toBe(1);
 
-  await eventually(() => {
-    const found = numbers(receiver);
-    if (found.length !== 41 || new Set(found).size !== 40) throw new Error(`received ${found.join()}`);
-    return true;
-  });
-  expect(early).toEqual([]);
-  if (order_by === "app") expect(numbers(receiver)).toEqual([0, ...upTo(40)]);
-  // The answer is an attempt of its own, which uses up none of an empty schedule.
-  await eventually(async () => {
-    const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests`);
-    const rows = body.items.filter(({ event_id }: { event_id: string }) => event_id === `${slug}-0`);
-    expect(rows.map((row: Record<string, unknown>) => [row["attempt"], row["outcome"], row["response_code"]])).toEqual([
-      [2, "delivered", 200],
-      [1, "failed", 429],
-    ]);
-    return true;
-  });
-  expect((await replica.api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
-  // Too short to be announced.
-  expect(await changesOf(slug)).toEqual([]);
-});
+    await eventually(() => {
+      const found = numbers(receiver);
+      if (found.length !== 41 || new Set(found).size !== 40) throw new Error(`received ${found.join()}`);
+      return true;
+    });
+    expect(early).toEqual([]);
+    if (order_by === "app") expect(numbers(receiver)).toEqual([0, ...upTo(40)]);
+    // The answer is an attempt of its own, which uses up none of an empty schedule.
+    await eventually(async () => {
+      const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests`);
+      const rows = body.items.filter(({ event_id }: { event_id: string }) => event_id === `${slug}-0`);
+      expect(rows.map((row: Record<string, unknown>) => [row["attempt"], row["outcome"], row["response_code"]])).toEqual([
+        [2, "delivered", 200],
+        [1, "failed", 429],
+      ]);
+      return true;
+    });
+    expect((await replica.api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
+    // Too short to be announced.
+    expect(await changesOf(slug)).toEqual([]);
+  },
+);
 
-test.concurrent("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async () => {
-  const receiver = await aReceiver(answer(503, "busy", { "retry-after": "10.5" }));
+test.concurrent("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async (context) => {
+  const receiver = await aReceiver(context, answer(503, "busy", { "retry-after": "10.5" }));
   const processes: PosthornProcess[] = [];
-  const platform = await twoReplicas(redis, async (options) => {
+  const platform = await twoReplicas(context, redis, async (options) => {
     const posthorn = await startPosthorn(options);
     processes.push(posthorn);
     return posthorn;
@@ -183,10 +188,10 @@ function takes(perS: number) {
   return { behaviour, taken, refused };
 }
 
-test.concurrent("another webhook_url ends the pause on every replica", async () => {
-  const receiver = await aReceiver(answer(429, "busy", { "retry-after": "3600" }));
-  const next = await aReceiver();
-  const { replicas, publish, changesOf } = await twoReplicas();
+test.concurrent("another webhook_url ends the pause on every replica", async (context) => {
+  const receiver = await aReceiver(context, answer(429, "busy", { "retry-after": "3600" }));
+  const next = await aReceiver(context);
+  const { replicas, publish, changesOf } = await twoReplicas(context);
   const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url });
   await publish(slug, 0, 1);
   await everywhere(replicas, "posthorn_throttled_apps 1");
@@ -198,10 +203,10 @@ test.concurrent("another webhook_url ends the pause on every replica", async () 
   expect(receiver.requests.length).toBe(1);
 });
 
-test.concurrent("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async () => {
+test.concurrent("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async (context) => {
   const { behaviour, taken, refused } = takes(20);
-  const receiver = await aReceiver(behaviour);
-  const { replicas, publish } = await twoReplicas();
+  const receiver = await aReceiver(context, behaviour);
+  const { replicas, publish } = await twoReplicas(context);
   const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url });
   await publish(slug, 0, 500);
   await eventually(() => new Set(numbers(receiver)).size === 500 && taken.length >= 500);
@@ -212,13 +217,13 @@ test.concurrent("a receiver that takes 20 a second refuses few after ten seconds
   expect((await (replicas[0] as Posthorn).api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
 });
 
-test.concurrent("with rate_limit it refuses none, over both replicas, and Redis that is down stops nothing", async () => {
+test.concurrent("with rate_limit it refuses none, over both replicas, and Redis that is down stops nothing", async (context) => {
   // Twice as many: what a starved process sends late arrives together with what is on time.
   const { behaviour, refused } = takes(40);
-  const receiver = await aReceiver(behaviour);
+  const receiver = await aReceiver(context, behaviour);
   const store = await startRedisServer();
-  stopping.push(store.stop);
-  const { replicas, publish } = await twoReplicas(store);
+  context.onTestFinished(store.stop);
+  const { replicas, publish } = await twoReplicas(context, store);
   const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url, rate_limit: { per_s: 20 } });
   await publish(slug, 0, 300);
   await receiver.waitFor(150);
@@ -231,4 +236,6 @@ test.concurrent("with rate_limit it refuses none, over both replicas, and Redis 
   const seconds = ((receiver.requests.at(-1)?.receivedAt ?? 0) - downAt) / 1_000;
   const since = receiver.requests.filter(({ receivedAt }) => receivedAt >= downAt).length;
   expect(since).toBeLessThanOrEqual(40 * seconds + 20);
+  // Without it each replica takes as long to stop as it may.
+  await store.restart();
 });
