@@ -10,7 +10,9 @@ import { startNatsServer, startRedisServer } from "../support/servers.ts";
 
 const EVENTS = 300;
 
-test.concurrent("a killed runner's replay is resumed: nothing is lost, and nothing that is marked is sent again", async ({ onTestFinished }) => {
+test.concurrent("a killed runner's replay is resumed: nothing is lost, and nothing that is marked is sent again", async ({
+  onTestFinished,
+}) => {
   const [nats, redisServer, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const start = (): Promise<PosthornProcess> => startPosthorn({ nats, redis: redisServer, prefix });
