@@ -3,6 +3,7 @@ import type { Config } from "../config/settings.ts";
 import { tlsFiles } from "../config/tls-files.ts";
 import type { NatsOptions } from "../jetstream/connection.ts";
 import type { RedisOptions } from "../storage/redis.ts";
+import { identifyServer } from "./identify-server.ts";
 
 export function natsOptions(config: Config): NatsOptions {
   return {
@@ -10,6 +11,7 @@ export function natsOptions(config: Config): NatsOptions {
     credsFile: config.natsCredsFile,
     tls: tlsFiles(config.natsCaFile, config.natsCertFile, config.natsKeyFile),
     startupTimeoutMs: config.startupTimeout,
+    identify: identifyServer,
   };
 }
 
@@ -19,5 +21,6 @@ export function redisOptions(config: Config): RedisOptions {
     keyPrefix: config.redisKeyPrefix,
     tls: tlsFiles(config.redisCaFile, config.redisCertFile, config.redisKeyFile),
     startupTimeoutMs: config.startupTimeout,
+    identify: identifyServer,
   };
 }

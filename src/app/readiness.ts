@@ -11,13 +11,14 @@ import type { StreamParts } from "./wire-streams.ts";
 type Given = Foundation & StreamParts & RegistryParts & StatusParts & DeliveryParts & StreamWatchParts;
 
 export function createReadiness(given: Given): Readiness {
-  const { state, nats, connectionState, registryStore, streamWatch, redisHealth } = given;
+  const { state, connectionState, registryStore, streamWatch, redisHealth } = given;
   return {
     checks() {
       const problems = streamWatch.problems();
       return {
         lifecycle: { ok: state.phase === "ready", required: true, detail: state.phase },
-        nats: { ok: !nats.isClosed() && connectionState.up, required: true, detail: connectionState.up ? "connected" : "disconnected" },
+        nats: required("connected", connectionState.whyDown() ?? undefined),
+        permissions: permissionsCheck(connectionState.lacks()),
         events: required("consumed", problems.get("events")),
         registry: required("current", problems.get("registry") ?? (registryStore.isCurrent() ? undefined : "catching up")),
         records: recordsCheck(registryStore.invalid().length),
@@ -40,6 +41,12 @@ function storageProblem({ streamWatch, deliveryStreams }: Given): string | undef
 function redisCheck(problem: string | null): Check {
   const detail = problem === null ? "connected" : `can't be used, the request log is buffered: ${problem}`;
   return { ok: problem === null, required: false, detail };
+}
+
+/** Some are needed for a part of the service only. */
+function permissionsCheck(lacks: readonly string[]): Check {
+  const detail = lacks.length === 0 ? "none was refused" : `NATS: ${lacks.join("; ")}; docs/security.md lists what it needs`;
+  return { ok: lacks.length === 0, required: false, detail };
 }
 
 function recordsCheck(invalid: number): Check {

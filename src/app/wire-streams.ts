@@ -2,7 +2,7 @@
 import { createAuditLog } from "../audit/audit-log.ts";
 import { createAckBatcher } from "../jetstream/ack-batcher.ts";
 import { createAuditStream } from "../jetstream/audit-stream.ts";
-import { type ConnectionState, createConnectionState, openJetStream } from "../jetstream/connection.ts";
+import { createConnectionState, openJetStream } from "../jetstream/connection.ts";
 import { createConsumerDeletions } from "../jetstream/consumer-deletions.ts";
 import { createPipelinedPublish } from "../jetstream/pipelined-publish.ts";
 import { createStartupWait } from "../jetstream/startup-wait.ts";
@@ -18,10 +18,14 @@ const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
 
 export async function wireStreams({ config, nats, clock, logger, signal }: Foundation) {
   const names = createSubjects(config.subjectPrefix);
-  const untilAvailable = createStartupWait({ startupTimeoutMs: config.startupTimeout, signal }, clock, logger);
+  const connectionState = createConnectionState(nats);
+  const untilAvailable = createStartupWait(
+    { startupTimeoutMs: config.startupTimeout, signal, permissions: connectionState },
+    clock,
+    logger,
+  );
   const manager = await untilAvailable("JetStream", () => openJetStream(nats));
   await untilAvailable("the streams", () => ensureTopology(manager, names, config.streamReplicas));
-  const connectionState: ConnectionState = createConnectionState(nats);
   const jetStream = nats.jetstream();
   const pipelinedPublish = createPipelinedPublish(nats, clock);
   const auditStream = createAuditStream({ nats, manager, publish: pipelinedPublish, names }, config.streamReplicas);

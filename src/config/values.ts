@@ -192,6 +192,8 @@ export function parseRedisUrls(text: string): string {
   const urls = parseUrl(["redis", "rediss"])(text)
     .split(",")
     .map((part) => new URL(part.trim()));
+  const [wrong] = urls.flatMap(({ pathname }) => (/^\/?\d{0,9}$/.test(pathname) ? [] : [pathname.slice(1)]));
+  if (wrong !== undefined) throw new Error(`found database ${JSON.stringify(wrong)}, wanted a number as in redis://host:port/0`);
   if (urls.length > 1) {
     const ways = new Set(urls.map(({ protocol, username, password }) => `${protocol}//${username}:${password}`));
     if (ways.size > 1) throw new Error("wanted one scheme, user and password for all nodes of a cluster");

@@ -1,13 +1,24 @@
 /** The NATS connection. Waits for a server at the start, for a limited time; afterwards it reconnects without limit. */
 import { readFileSync } from "node:fs";
-import { type ConnectionOptions, connect, credsAuthenticator, Events, type JetStreamManager, type NatsConnection } from "nats";
+import {
+  type ConnectionOptions,
+  connect,
+  credsAuthenticator,
+  ErrorCode,
+  Events,
+  type JetStreamManager,
+  type NatsConnection,
+  NatsError,
+} from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
 import { sleep } from "../model/periodic.ts";
+import type { IdentifyServer, ServerAddress } from "../model/server-refusal.ts";
 import { resolvesWithin } from "../model/within.ts";
-import { isJetStreamMissing } from "./nats-errors.ts";
+import { isJetStreamMissing, reasonOfCode } from "./nats-errors.ts";
+import { connectionRefusal, kindAt, type NatsLogin, permissionText } from "./nats-refusal.ts";
 
 export interface NatsOptions {
   /** One or more URLs, separated by commas. The first may contain user and password, or a token. */
@@ -16,6 +27,8 @@ export interface NatsOptions {
   /** PEM texts. TLS is required when one is set. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly startupTimeoutMs: number;
+  /** Asked when an address does not answer as NATS does. */
+  readonly identify?: IdentifyServer;
   /** Aborts the wait. */
   readonly signal?: AbortSignal;
 }
@@ -26,17 +39,21 @@ const DRAIN_WITHIN_MS = 2_000;
 /** Dedicated inbox prefix, so that NATS permissions can be scoped to it. */
 export const INBOX_PREFIX = "_INBOX.posthorn";
 
-/** @throws AppError NATS_UNREACHABLE */
+/** @throws AppError NATS_UNREACHABLE, or CONFIG_INVALID when only a changed setting helps */
 export async function connectNats(options: NatsOptions, clock: Clock, logger: Logger): Promise<NatsConnection> {
   const servers = options.url.split(",").map((url) => url.trim());
+  const shown = servers.map(withoutUser).join(", ");
+  const usesTls = isTlsWanted(servers, options.tls);
   const connectionOptions: ConnectionOptions = {
     servers: servers.map(withoutUser),
     ...userOf(servers),
     ...(options.credsFile === null ? {} : { authenticator: credsAuthenticator(readCreds(options.credsFile)) }),
-    ...(isTlsWanted(servers, options.tls) ? { tls: { ...options.tls } } : {}),
+    ...(usesTls ? { tls: { ...options.tls } } : {}),
     name: "posthorn",
     inboxPrefix: INBOX_PREFIX,
     maxReconnectAttempts: -1,
+    // A user that is refused twice may be accepted later, while its password is changed.
+    ignoreAuthErrorAbort: true,
     reconnectTimeWait: RETRY_CONNECT_MS,
     // A half-open connection is detected after two unanswered pings.
     pingInterval: 5_000,
@@ -45,6 +62,8 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
     // By default every request and publish makes an Error for its stack trace, a third of what a publish costs.
     noAsyncTraces: true,
   };
+  const login = loginOf(servers, options.credsFile);
+  const address: ServerAddress = { server: "NATS", shown, usesTls, hasClientCertificate: options.tls?.cert !== undefined };
   const giveUpAt = clock.now() + options.startupTimeoutMs;
   for (let tries = 1; ; tries++) {
     try {
@@ -52,7 +71,8 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
       void logStatus(connection, logger);
       return connection;
     } catch (error) {
-      const shown = servers.map(withoutUser).join(", ");
+      const refusal = connectionRefusal(error, login, address) ?? (isUnreached(error) ? null : await kindAt(servers, address, options));
+      if (refusal !== null) throw new AppError("CONFIG_INVALID", refusal, { cause: error });
       if (clock.now() + RETRY_CONNECT_MS >= giveUpAt || options.signal?.aborted) {
         throw new AppError(
           "NATS_UNREACHABLE",
@@ -67,6 +87,17 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
       await sleep(clock, RETRY_CONNECT_MS);
     }
   }
+}
+
+function loginOf(servers: readonly string[], credsFile: string | null): NatsLogin {
+  if (credsFile !== null) return { kind: "creds" };
+  const { user, token } = userOf(servers);
+  if (user !== undefined) return { kind: "user", user };
+  return { kind: token === undefined ? "none" : "token" };
+}
+
+function isUnreached(error: unknown): boolean {
+  return error instanceof NatsError && error.code === ErrorCode.ConnectionRefused;
 }
 
 /** @throws AppError JETSTREAM_UNAVAILABLE when the server, or the account, has no JetStream */
@@ -103,17 +134,36 @@ export interface ConnectionState {
   onDisconnect(listener: () => void): () => void;
 }
 
-export function createConnectionState(connection: NatsConnection): ConnectionState {
+export interface ConnectionProblems {
+  /** Why the connection is down; null: it is up. */
+  whyDown(): string | null;
+  /** Permissions that the user has lacked since the connection was made, in words. */
+  lacks(): readonly string[];
+  /** The listener is called with the subject of a publish or a subscription that was refused. @returns a function that removes it */
+  onLacking(listener: (subject: string) => void): () => void;
+}
+
+export function createConnectionState(connection: NatsConnection): ConnectionState & ConnectionProblems {
   const listeners = { reconnect: new Set<() => void>(), disconnect: new Set<() => void>() };
+  const lackListeners = new Set<(subject: string) => void>();
+  const lacking = new Set<string>();
+  let lastError: string | null = null;
   let up = true;
-  const add = (to: Set<() => void>, listener: () => void): (() => void) => {
+  const add = <T>(to: Set<T>, listener: T): (() => void) => {
     to.add(listener);
     return () => to.delete(listener);
   };
   void (async () => {
-    for await (const { type } of connection.status()) {
+    for await (const { type, data, permissionContext: refused } of connection.status()) {
+      if (type === Events.Error && refused !== undefined) {
+        lacking.add(permissionText(refused));
+        for (const listener of lackListeners) listener(refused.subject);
+      } else if (type === Events.Error) lastError = reasonOfCode(String(data));
       if (type !== Events.Reconnect && type !== Events.Disconnect) continue;
       up = type === Events.Reconnect;
+      // Its permissions may be others.
+      lacking.clear();
+      if (up) lastError = null;
       for (const listener of listeners[type]) listener();
     }
   })();
@@ -121,16 +171,23 @@ export function createConnectionState(connection: NatsConnection): ConnectionSta
     get up() {
       return up;
     },
+    whyDown() {
+      if (up && !connection.isClosed()) return null;
+      return lastError === null ? "disconnected" : `disconnected: ${lastError}`;
+    },
+    lacks: () => [...lacking],
+    onLacking: (listener) => add(lackListeners, listener),
     onReconnect: (listener) => add(listeners.reconnect, listener),
     onDisconnect: (listener) => add(listeners.disconnect, listener),
   };
 }
 
 async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
-  for await (const { type, data } of connection.status()) {
-    if (type === Events.Disconnect) logger.warn({ server: String(data) }, "NATS disconnected");
+  for await (const { type, data, permissionContext: refused } of connection.status()) {
+    if (refused !== undefined) logger.warn({ problem: permissionText(refused) }, "NATS refused a permission");
+    else if (type === Events.Disconnect) logger.warn({ server: String(data) }, "NATS disconnected");
     else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS reconnected");
-    else if (type === Events.Error) logger.warn({ error: String(data) }, "NATS reported an error");
+    else if (type === Events.Error) logger.warn({ error: reasonOfCode(String(data)) }, "NATS reported an error");
   }
 }
 

@@ -1,6 +1,7 @@
 /** The meaning of an error answer of JetStream, or of none. */
 import { ErrorCode, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
+import { permissionText } from "./nats-refusal.ts";
 
 /** 10039: not enabled for the account. 10076: not enabled on the server. */
 const NOT_ENABLED: ReadonlySet<number> = new Set([10039, 10076]);
@@ -62,12 +63,21 @@ const REASONS: Readonly<Record<string, string>> = {
   [ErrorCode.ConnectionDraining]: "the service is stopping",
   [ErrorCode.Disconnect]: "not connected",
   [ErrorCode.PermissionsViolation]: "its user lacks a permission, see docs/security.md",
+  [ErrorCode.AuthorizationViolation]: "the server refuses the user, its password, the token or the credentials",
+  [ErrorCode.AuthenticationExpired]: "the user's credentials have expired",
+  [ErrorCode.AccountExpired]: "the account's credentials have expired",
 };
+
+export function reasonOfCode(code: string): string {
+  return REASONS[code] ?? code;
+}
 
 /** Why a request to NATS failed, in words: the client library's message is only a code. */
 export function natsReason(error: unknown): string {
   if (!(error instanceof NatsError)) return messageOf(error);
-  return error.api_error?.description ?? REASONS[error.code] ?? "the request failed";
+  const { api_error: answer, permissionContext: refused } = error;
+  if (refused !== undefined) return `${permissionText(refused)}, see docs/security.md`;
+  return answer?.description ?? REASONS[error.code] ?? "the request failed";
 }
 
 /**

@@ -3,13 +3,17 @@ import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { sleep } from "../model/periodic.ts";
+import type { ConnectionProblems } from "./connection.ts";
 import { NO_ANSWER, unavailability } from "./nats-errors.ts";
+import { lackedPermission } from "./nats-refusal.ts";
 
 export interface StartupWaitOptions {
   /** For all steps together, counted from the creation. */
   readonly startupTimeoutMs: number;
   /** Aborts the wait. */
   readonly signal: AbortSignal;
+  /** Permissions that the connection's user lacks. */
+  readonly permissions?: Pick<ConnectionProblems, "lacks" | "onLacking">;
 }
 
 /**
@@ -22,7 +26,14 @@ const TRY_AGAIN_MS = 500;
 /** The first failure is logged, then one in so many. */
 const LOG_EVERY = 10;
 
-export function createStartupWait({ startupTimeoutMs, signal }: StartupWaitOptions, clock: Clock, logger: Logger): StartupWait {
+/** Nothing starts without JetStream's API. */
+const NEEDED = /^\$JS\.API\./;
+
+export function createStartupWait(
+  { startupTimeoutMs, signal, permissions }: StartupWaitOptions,
+  clock: Clock,
+  logger: Logger,
+): StartupWait {
   const giveUpAt = clock.now() + startupTimeoutMs;
 
   return async (step, attempt) => {
@@ -33,6 +44,8 @@ export function createStartupWait({ startupTimeoutMs, signal }: StartupWaitOptio
         try {
           return await attempt();
         } catch (error) {
+          const lacked = lackedPermission(error instanceof AppError ? error.cause : error);
+          if (lacked !== null) throw refused(lacked, error);
           const found = unavailability(error);
           if (found === null || isOver) throw error;
           reason = found;
@@ -44,18 +57,28 @@ export function createStartupWait({ startupTimeoutMs, signal }: StartupWaitOptio
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     const giveUp = (): void => {
       isOver = true;
+      const [lacked] = permissions?.lacks() ?? [];
+      if (lacked !== undefined && !signal.aborted) return reject(refused(lacked));
       const why = signal.aborted ? "stopped while starting" : `within ${startupTimeoutMs} ms: ${reason}`;
       reject(new AppError("JETSTREAM_UNAVAILABLE", `POSTHORN_NATS_URL: ${step} can't be used ${why}`, { retryable: true }));
     };
     const cancel = clock.after(giveUpAt - clock.now(), giveUp);
     signal.addEventListener("abort", giveUp, { once: true });
+    const unfollow = permissions?.onLacking((subject) => {
+      if (NEEDED.test(subject)) giveUp();
+    });
     try {
       // An attempt may also hang, such as a watch that never begins.
       return await Promise.race([untilDone(), givenUp]);
     } finally {
       isOver = true;
       cancel();
+      unfollow?.();
       signal.removeEventListener("abort", giveUp);
     }
   };
+}
+
+function refused(lacked: string, cause?: unknown): AppError {
+  return new AppError("CONFIG_INVALID", `POSTHORN_NATS_URL: ${lacked}; wanted the permissions of docs/security.md`, { cause });
 }

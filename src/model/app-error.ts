@@ -1,6 +1,7 @@
 /** The codes of all faults that Posthorn raises. docs/errors.md is generated from this table. */
 export const ERROR_CODES = {
-  CONFIG_INVALID: "One or more settings are wrong or unknown; every problem is listed.",
+  CONFIG_INVALID:
+    "One or more settings are wrong or unknown (every problem is listed), or NATS or Redis refuses them: the message names the setting, what was found and what is wanted.",
   APPS_FILE_INVALID: "POSTHORN_APPS_FILE can't be read or an entry in it is invalid.",
   NATS_UNREACHABLE: "NATS did not answer within POSTHORN_STARTUP_TIMEOUT at the start, or during a request.",
   REDIS_UNREACHABLE: "Redis did not answer within POSTHORN_STARTUP_TIMEOUT at the start, or during a read.",

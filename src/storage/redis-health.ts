@@ -8,7 +8,8 @@ import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { keys } from "./keys.ts";
-import { isConnected, type RedisClient } from "./redis.ts";
+import { CONNECTION_CLOSED, isConnected, type RedisClient } from "./redis.ts";
+import { createPermissionCheck } from "./redis-permissions.ts";
 
 export interface RedisHealth {
   start(): Promise<void>;
@@ -29,21 +30,33 @@ export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logg
   let refusal: string | null = null;
   let wasUsable = true;
   let stopped = false;
+  /** Why the last try to connect failed. */
+  let connectError: string | null = null;
+  const noteError = ({ message }: Error): void => {
+    if (message !== "" && message !== CONNECTION_CLOSED) connectError = message;
+  };
+  redis.on("error", noteError);
+  redis.on("node error", noteError);
+  const lacking = createPermissionCheck(redis);
 
-  const problem = (): string | null => refusal ?? (isConnected(redis) ? null : NO_CONNECTION);
+  const noConnection = (): string => (connectError === null ? NO_CONNECTION : `${NO_CONNECTION}: ${connectError}`);
+  const problem = (): string | null => refusal ?? (isConnected(redis) ? null : noConnection());
 
   const write = async (): Promise<string | null> => {
     const numbers = Array.from({ length: redis.isCluster ? CLUSTER_PROBES : 1 }, (_, number) => number);
     try {
       const writes = Promise.all(numbers.map((number) => redis.set(keys.probe(number), "1", "EX", PROBE_TTL_S)));
-      return (await resolvesWithin(clock, ANSWERS_WITHIN_MS, writes)) ? null : `no answer within ${ANSWERS_WITHIN_MS} ms`;
+      if (!(await resolvesWithin(clock, ANSWERS_WITHIN_MS, writes))) return `no answer within ${ANSWERS_WITHIN_MS} ms`;
+      const lacked = await lacking();
+      return lacked && `its user ${lacked}`;
     } catch (error) {
       return messageOf(error);
     }
   };
 
   const check = async (): Promise<void> => {
-    refusal = isConnected(redis) ? await write() : NO_CONNECTION;
+    refusal = isConnected(redis) ? await write() : noConnection();
+    if (refusal === null) connectError = null;
     const found = problem();
     if (stopped || (found === null) === wasUsable) return;
     wasUsable = found === null;

@@ -9,6 +9,8 @@ import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { DEFAULT_REDIS_KEY_PREFIX } from "../model/redis-key-prefix.ts";
+import { type IdentifyServer, kindRefusal, type ServerAddress } from "../model/server-refusal.ts";
+import { connectionRefusal, type RedisProblemFound, serverProblem } from "./redis-refusal.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -20,6 +22,8 @@ export interface RedisOptions {
   /** Begins every key, followed by a colon. */
   readonly keyPrefix?: string;
   readonly startupTimeoutMs: number;
+  /** Asked when the address does not answer as Redis does. */
+  readonly identify?: IdentifyServer;
   /** Ends the waiting. */
   readonly signal?: AbortSignal;
 }
@@ -30,22 +34,48 @@ const COMMAND_TIMEOUT_MS = 5_000;
 const SOCKET_TIMEOUT_MS = 10_000;
 const DISCONNECT_MS = 500;
 const RETRY_CONNECT_MS = 250;
+/** Tries between two looks at what answers. */
+const IDENTIFY_EVERY = 40;
 const RECONNECT_READ_ONLY_MS = 5_000;
 /** The client's message for a command without a connection. */
-const CONNECTION_CLOSED = "Connection is closed.";
+export const CONNECTION_CLOSED = "Connection is closed.";
 /** How often the nodes of a cluster are looked up, to find a new or returned one without a command that needs it. */
 const REFRESH_NODES_MS = 2_000;
 
 const reconnectDelay = (times: number): number => Math.min(50 * 2 ** Math.min(times, 5), LONGEST_RECONNECT_MS);
 
-/** @throws AppError REDIS_UNREACHABLE */
+/** @throws AppError REDIS_UNREACHABLE, or CONFIG_INVALID when only a changed setting helps */
 export async function connectRedis(options: RedisOptions, clock: Clock, logger: Logger): Promise<RedisClient> {
   const urls = options.url.split(",").map((url) => new URL(url.trim()));
   const shown = urls.map(withoutPassword).join(",");
+  const username = decodeURIComponent(urls[0]?.username ?? "");
   const giveUpAt = clock.now() + options.startupTimeoutMs;
+  const address: ServerAddress = {
+    ...{ server: "Redis", shown, usesTls: options.url.startsWith("rediss:") },
+    hasClientCertificate: options.tls?.cert !== undefined,
+  };
+
+  /** Waits until there is no problem. */
+  const untilUsable = async (redis: RedisClient, problem: (tries: number) => Promise<RedisProblemFound | null>): Promise<void> => {
+    for (let tries = 1; ; tries++) {
+      const found = await problem(tries);
+      if (found === null) return;
+      const isOver = clock.now() >= giveUpAt || options.signal?.aborted;
+      if (found.kind === "refused" || isOver) redis.disconnect();
+      if (found.kind === "refused") throw new AppError("CONFIG_INVALID", found.problem);
+      if (isOver) {
+        const within = `within ${options.startupTimeoutMs} ms`;
+        const why =
+          found.kind === "unsuited" ? `${found.problem} ${within}` : `no Redis server answered at ${shown} ${within} (${found.problem})`;
+        throw new AppError("REDIS_UNREACHABLE", `POSTHORN_REDIS_URL: ${why}`, { retryable: true });
+      }
+      if (tries % 20 === 4) logger.warn({ server: shown, error: found.problem }, "waiting for Redis");
+      await setTimeout(Math.min(RETRY_CONNECT_MS, 20 * tries));
+    }
+  };
 
   const start = async <Client extends RedisClient>(redis: Client): Promise<Client> => {
-    let lastError = "no answer";
+    let lastError = redis.isCluster ? "no node of the cluster that was asked knows nodes for all slots" : "no answer";
     const noteError = (error: Error): void => {
       // A consequence of the error that is wanted.
       if (error.message === CONNECTION_CLOSED) return;
@@ -56,18 +86,12 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
     redis.on("node error", noteError);
     releaseArguments(redis);
     redis.connect().catch(() => {});
-    for (let tries = 1; !isStarted(redis); tries++) {
-      if (clock.now() >= giveUpAt || options.signal?.aborted) {
-        redis.disconnect();
-        throw new AppError(
-          "REDIS_UNREACHABLE",
-          `POSTHORN_REDIS_URL: no Redis server answered at ${shown} within ${options.startupTimeoutMs} ms (${lastError})`,
-          { retryable: true },
-        );
-      }
-      if (tries % 20 === 4) logger.warn({ server: shown, error: lastError }, "waiting for Redis");
-      await setTimeout(Math.min(RETRY_CONNECT_MS, 20 * tries));
-    }
+    await untilUsable(redis, async (tries) => {
+      if (isStarted(redis)) return null;
+      const refusal =
+        connectionRefusal(lastError, username, address) ?? (tries % IDENTIFY_EVERY === 8 ? await kindAt(urls, address, options) : null);
+      return refusal === null ? { kind: "unreached", problem: lastError } : { kind: "refused", problem: refusal };
+    });
     return redis;
   };
 
@@ -75,6 +99,7 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   if (urls.length > 1) redis = await start(createCluster(urls, options));
   else {
     const server = await start(createServer(options));
+    await untilUsable(server, () => serverProblem(server, username, shown));
     if (await isClusterNode(server)) {
       server.disconnect();
       redis = await start(createCluster(urls, options));
@@ -83,6 +108,14 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   logger.info({ server: shown, cluster: redis.isCluster }, "Redis is ready");
   if (redis.isCluster) logNodes(redis, logger);
   return redis;
+}
+
+/** @returns why what listens at the addresses is not wanted; null: one of them may be */
+async function kindAt(urls: readonly URL[], address: ServerAddress, { identify }: RedisOptions): Promise<string | null> {
+  if (identify === undefined) return null;
+  const found = await Promise.all(urls.map((url) => identify(hostOf(url), portOf(url))));
+  const refusals = found.map((one) => one && kindRefusal(one, address));
+  return refusals.includes(null) ? null : (refusals[0] ?? null);
 }
 
 /** Resolves when the socket is closed. One that the server doesn't close, or that is lost already, is given up after DISCONNECT_MS. */
@@ -144,7 +177,7 @@ function createServer(options: RedisOptions): Redis {
 function createCluster(urls: readonly URL[], options: RedisOptions): Cluster {
   const [{ username, password } = { username: "", password: "" }] = urls;
   const cluster = new Cluster(
-    urls.map(({ hostname, port }) => ({ host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 6379) })),
+    urls.map((url) => ({ host: hostOf(url), port: portOf(url) })),
     {
       redisOptions: {
         ...serverOptions(options),
@@ -228,6 +261,14 @@ function logNodes(redis: RedisClient, logger: Logger): void {
 /** `<host>:<port>` */
 export function addressOf({ options: { host, port } }: Redis): string {
   return `${host}:${port}`;
+}
+
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, "");
+}
+
+function portOf({ port }: URL): number {
+  return Number(port || 6379);
 }
 
 function withoutPassword({ protocol, host, pathname }: URL): string {

@@ -217,7 +217,8 @@ describe("with the accounts of deploy/nats", () => {
     });
     expect((await posthorn.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
     await subscription.stop();
-    expect(new Set(changes())).toEqual(
+    // Whether enough of the attempts have failed for the app's own events depends on their number.
+    expect(new Set(changes().filter((type) => !type.startsWith("app.")))).toEqual(
       new Set([
         ...["circuit.opened", "circuit.closed", "integration.broken", "integration.recovered", "integration.disabled"],
         ...["integration.enabled", "delivery.rejected"],
@@ -366,26 +367,26 @@ describe("a start", () => {
     [
       "a NATS server of an unknown authority",
       () => ({ POSTHORN_NATS_CA_FILE: server.certFile }),
-      /NATS_URL: no NATS server answered.*certificate/,
+      /^POSTHORN_NATS_CA_FILE: the certificate of .* can't be verified/,
     ],
     [
       "a wrong NATS password",
       () => ({ POSTHORN_NATS_URL: `tls://posthorn:wrong@127.0.0.1:${nats.port}` }),
-      /NATS_URL: no NATS server answered.*Authorization/i,
+      /^POSTHORN_NATS_URL: .* refused user "posthorn" or its password/,
     ],
     [
       "a Redis server of an unknown authority",
       () => ({ POSTHORN_REDIS_CA_FILE: server.certFile }),
-      /REDIS_URL: no Redis server answered.*certificate/,
+      /^POSTHORN_REDIS_CA_FILE: the certificate of .* can't be verified/,
     ],
     [
       "a wrong Redis password",
       () => ({ POSTHORN_REDIS_URL: `rediss://posthorn:wrong@127.0.0.1:${redisTlsPort}` }),
-      /REDIS_URL: no Redis server answered.*WRONGPASS/,
+      /^POSTHORN_REDIS_URL: .* refused user "posthorn" or its password/,
     ],
-  ])("with %s gives up and says why, without the password", async (_what, change, message) => {
+  ])("with %s ends at once and says why, without the password", async (_what, change, message) => {
     const { code, error } = await failed(change());
-    expect([code, error]).toEqual([1, expect.stringMatching(message)]);
+    expect([code, error]).toEqual([78, expect.stringMatching(message)]);
     expect(error).not.toMatch(/change-me|wrong@|:wrong/);
   });
 
@@ -393,7 +394,7 @@ describe("a start", () => {
     const plain = await startNatsServer();
     const url = plain.url.replace("nats:", "tls:");
     const { code, error } = await failed({ POSTHORN_NATS_URL: url, POSTHORN_NATS_CA_FILE: files.ca });
-    expect([code, error]).toEqual([1, expect.stringMatching(/tls/i)]);
+    expect([code, error]).toEqual([78, expect.stringMatching(/^POSTHORN_NATS_URL: .* does not use TLS/)]);
     await plain.stop();
   });
 });
@@ -417,8 +418,8 @@ describe("a NATS credentials file", () => {
     expect((await accepted.api("GET", "/readyz")).status).toBe(200);
     expect(await accepted.end()).toBe(0);
     const refused = await start(file("other.creds", other.creds), { POSTHORN_STARTUP_TIMEOUT: "5s" });
-    expect(await refused.end("SIGCONT")).toBe(1);
-    expect(refused.log.at(-1)?.["error"]).toMatch(/NATS_URL: no NATS server answered.*Authorization/i);
+    expect(await refused.end("SIGCONT")).toBe(78);
+    expect(refused.log.at(-1)?.["error"]).toMatch(/^POSTHORN_NATS_CREDS_FILE: .* refused these credentials/);
     await own.stop();
   });
 });

@@ -214,7 +214,7 @@ describe("POSTHORN_REDIS_URL", () => {
     const server = await startRedisServer();
     await expect(
       connectRedis({ url: `${server.url},${server.url}`, startupTimeoutMs: 500 }, systemClock, silentLogger),
-    ).rejects.toMatchObject({ code: "REDIS_UNREACHABLE", message: expect.stringMatching(/POSTHORN_REDIS_URL.*cluster support disabled/) });
+    ).rejects.toMatchObject({ code: "CONFIG_INVALID", message: expect.stringMatching(/POSTHORN_REDIS_URL.*is no node of a cluster/) });
     await server.stop();
   });
 });

@@ -1,0 +1,65 @@
+/** Why NATS can't be used with its settings, from the errors of a connection. */
+import { ErrorCode, NatsError } from "nats";
+import { messageOf } from "../model/app-error.ts";
+import { type IdentifyServer, kindRefusal, type ServerAddress, tlsRefusal } from "../model/server-refusal.ts";
+
+/** What Posthorn signs in with; a token is never shown. */
+export type NatsLogin = { readonly kind: "creds" | "token" | "none" } | { readonly kind: "user"; readonly user: string };
+
+const NOT_ACCEPTED: ReadonlySet<string> = new Set([
+  ErrorCode.AuthorizationViolation,
+  ErrorCode.BadAuthentication,
+  ErrorCode.AuthenticationExpired,
+  ErrorCode.AccountExpired,
+]);
+
+/** @returns null for an error that may pass by itself */
+export function connectionRefusal(error: unknown, login: NatsLogin, address: ServerAddress): string | null {
+  const code = error instanceof NatsError ? error.code : "";
+  if (code === ErrorCode.BadCreds)
+    return "POSTHORN_NATS_CREDS_FILE: found no credentials in the file, wanted one as nsc writes it, with a user JWT and its seed";
+  if (NOT_ACCEPTED.has(code)) return loginRefusal(login, address.shown, messageOf(error).replaceAll("'", ""));
+  return tlsRefusal(messageOf(error), address);
+}
+
+function loginRefusal(login: NatsLogin, shown: string, answer: string): string {
+  const forms = "nats://<user>:<password>@<host>:<port>, nats://<token>@<host>:<port> or POSTHORN_NATS_CREDS_FILE";
+  switch (login.kind) {
+    case "creds":
+      return `POSTHORN_NATS_CREDS_FILE: ${shown} refused these credentials (${answer}), wanted valid ones of a user of this server`;
+    case "token":
+      return `POSTHORN_NATS_URL: ${shown} refused the token (${answer}), wanted ${forms}`;
+    case "user":
+      return `POSTHORN_NATS_URL: ${shown} refused user ${JSON.stringify(login.user)} or its password (${answer}), wanted a user of this server, as ${forms}`;
+    case "none":
+      return `POSTHORN_NATS_URL: found no user, and ${shown} asks for one (${answer}); wanted ${forms}`;
+  }
+}
+
+/** Looks at what listens there. @returns null: one of the addresses may be right */
+export async function kindAt(
+  urls: readonly string[],
+  address: ServerAddress,
+  { identify }: { readonly identify?: IdentifyServer },
+): Promise<string | null> {
+  if (identify === undefined) return null;
+  const refusals = await Promise.all(
+    urls.map(async (url) => {
+      const { protocol, hostname, port } = new URL(url);
+      if (protocol !== "nats:" && protocol !== "tls:") return null;
+      const found = await identify(hostname.replace(/^\[|\]$/g, ""), Number(port || 4222));
+      return found && kindRefusal(found, address);
+    }),
+  );
+  return refusals.includes(null) ? null : (refusals[0] ?? null);
+}
+
+/** The subject that the user may not use, for a message. Null: it is another error. */
+export function lackedPermission(error: unknown): string | null {
+  const context = error instanceof NatsError ? error.permissionContext : undefined;
+  return context === undefined ? null : permissionText(context);
+}
+
+export function permissionText({ operation, subject }: { readonly operation: string; readonly subject: string }): string {
+  return `its user may not ${operation === "publish" ? "publish to" : "subscribe to"} ${subject}`;
+}
