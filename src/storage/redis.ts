@@ -30,8 +30,11 @@ export interface RedisOptions {
 
 const LONGEST_RECONNECT_MS = 1_000;
 const COMMAND_TIMEOUT_MS = 5_000;
-/** A connection on which a command gets no answer for this long is half-open and closed. */
-const SOCKET_TIMEOUT_MS = 10_000;
+/**
+ * A connection on which a command gets no answer for this long is closed: it is half-open, or Redis is frozen. Until Redis answers a new
+ * one, commands fail at once. Deliveries that ask before each attempt would start at a few a second meanwhile.
+ */
+const SOCKET_TIMEOUT_MS = 3_000;
 const DISCONNECT_MS = 500;
 const RETRY_CONNECT_MS = 250;
 /** Tries between two looks at what answers. */
