@@ -3,7 +3,7 @@ import { ErrorCode, NatsError } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import { type IdentifyServer, kindRefusal, type ServerAddress, tlsRefusal } from "../model/server-refusal.ts";
 
-/** What Posthorn signs in with; a token is never shown. */
+/** The way in which Posthorn signs in; a token is never shown. */
 export type NatsLogin = { readonly kind: "creds" | "token" | "none" } | { readonly kind: "user"; readonly user: string };
 
 const NOT_ACCEPTED: ReadonlySet<string> = new Set([

@@ -1,9 +1,9 @@
 /** Why a server that was reached can't be used with the settings that lead to it: only a changed setting helps, so nobody waits for it. */
 
-/** What listens at an address, as its answer shows. `nats-internal`: a port of nats-server for other servers. */
+/** The server at an address, as its answer shows. `nats-internal`: a port of nats-server for other servers. */
 export interface FoundServer {
   readonly kind: "HTTP" | "NATS" | "nats-internal" | "Redis" | "TLS";
-  /** Of NATS: whether it uses TLS, and asks for a client certificate. */
+  /** NATS says whether it uses TLS and asks for a client certificate. */
   readonly usesTls?: boolean;
   readonly asksForCertificate?: boolean;
 }

@@ -2,9 +2,9 @@
  * The commands that Posthorn needs, and which of them its user may not run. One script runs them all on the key of a probe: a script's
  * commands are checked against the rights of its user, and a refused one shows nowhere else until something needs it.
  */
+import type { Cluster, Redis } from "ioredis";
 import { messageOf } from "../model/app-error.ts";
 import { keys } from "./keys.ts";
-import type { RedisClient } from "./redis.ts";
 
 /** They change nothing: the key holds a text for a moment, and most of them are for other types. */
 const COMMANDS = [
@@ -31,7 +31,7 @@ return refused
 const KEY = 9;
 
 /** @returns `may not run hset, time`; null: the user may run all, or nothing can be said now */
-export function createPermissionCheck(redis: RedisClient): () => Promise<string | null> {
+export function createPermissionCheck(redis: Redis | Cluster): () => Promise<string | null> {
   redis.defineCommand("permissionCheck", { numberOfKeys: 1, lua: SCRIPT });
   const { permissionCheck } = redis as unknown as { permissionCheck(key: string): Promise<string[]> };
   return async () => {

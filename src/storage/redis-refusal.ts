@@ -37,7 +37,7 @@ export async function serverProblem(redis: Redis, username: string, shown: strin
   if (memberOf("redis_mode") === "cluster")
     return db === 0 ? null : refused(`found database ${db}, and ${shown} is a node of a cluster, which has only database 0; wanted none`);
   if (db !== 0) {
-    // The client itself goes on with database 0.
+    // The client itself continues with database 0.
     const answer = await redis.select(db).catch(messageOf);
     if (answer !== "OK") return refused(`database ${db} of ${shown} can't be selected (${answer}), wanted one that the server has`);
   }

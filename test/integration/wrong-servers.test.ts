@@ -198,10 +198,13 @@ test.concurrent("a frozen Redis counts as unreachable before a command times out
   const own = await kept(startRedisServer());
   const client = await connectRedis({ ...shared, url: own.url }, systemClock, silentLogger);
   process.kill(own.pid(), "SIGSTOP");
-  await expect(client.get("key")).rejects.toThrow(/^(?!Command timed out)/);
-  await eventually(() => client.status !== "ready");
-  await expect(client.get("key")).rejects.toThrow(/writeable|closed/);
-  process.kill(own.pid(), "SIGCONT");
+  try {
+    await expect(client.get("key")).rejects.toThrow(/^(?!Command timed out)/);
+    await eventually(() => client.status !== "ready");
+    await expect(client.get("key")).rejects.toThrow(/writeable|closed/);
+  } finally {
+    process.kill(own.pid(), "SIGCONT");
+  }
   await eventually(() => client.status === "ready");
   client.disconnect();
 });
