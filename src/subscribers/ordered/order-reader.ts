@@ -71,6 +71,8 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
+  /** All that ask at the same time share a look at the stream. */
+  let looking: Promise<number | null> | null = null;
   const restarts = createRestarts(manager, settings, logger);
   const series = createSeries();
   const isReading = (): boolean => !stopped && isHeld();
@@ -157,8 +159,16 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     /** The last one that was read. */
     readTo: () => readTo,
     /** Whether all events before it have been read, or have left the stream. */
-    isReadBefore: async (sequence: number): Promise<boolean> =>
-      readTo >= sequence - 1 || (await firstBetween(manager, stream, readTo, sequence)) === null,
+    async isReadBefore(sequence: number): Promise<boolean> {
+      if (readTo >= sequence - 1) return true;
+      looking ??= firstBetween(manager, stream, readTo, Number.POSITIVE_INFINITY).finally(() => {
+        looking = null;
+      });
+      // A shared look may be older than the question, and events may have come since.
+      const unread = await looking;
+      if (unread !== null && unread > readTo && unread < sequence) return false;
+      return readTo >= sequence - 1 || (await firstBetween(manager, stream, readTo, sequence)) === null;
+    },
   };
 }
 

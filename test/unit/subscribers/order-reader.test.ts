@@ -19,7 +19,9 @@ function aReader() {
   const givenBack: number[] = [];
   /** Sequences that are there to be looked up. */
   const inStream = new Set<number>();
+  let looks = 0;
   const getMessage = async (_stream: string, { seq }: { seq: number }) => {
+    looks++;
     const [first] = [...inStream].filter((one) => one >= seq);
     const found = { code: 404, err_code: 10_037, description: "no message found" };
     if (first === undefined) throw Object.assign(new NatsError(found.description, ErrorCode.JetStream404NoMessages), { api_error: found });
@@ -47,7 +49,7 @@ function aReader() {
     },
     { term: "1", from: 1 },
   );
-  return { clock, store, reader, inStream, givenBack, accepted: () => accepted };
+  return { clock, store, reader, inStream, givenBack, accepted: () => accepted, looks: () => looks };
 }
 
 test("what a reader lets go of does not count as given back by the events' own consumer", async () => {
@@ -58,6 +60,13 @@ test("what a reader lets go of does not count as given back by the events' own c
   expect([accepted(), reader.readTo(), reader.floor()]).toEqual([1, 1, 0]);
   await Promise.all([reader.stop(), clock.advance(3_000)]);
   expect(givenBack).toEqual([]);
+});
+
+test("many that ask at once whether their events are read cost one look at the stream", async () => {
+  const { reader, inStream, looks } = aReader();
+  for (const sequence of [1, 2, 3]) inStream.add(sequence);
+  expect(await Promise.all(Array.from({ length: 32 }, () => reader.isReadBefore(3)))).not.toContain(true);
+  expect(looks()).toBe(1);
 });
 
 test("all events before one are read once they have come, or have left the stream", async () => {
