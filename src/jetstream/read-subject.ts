@@ -38,6 +38,9 @@ interface Stored {
   readonly last: number;
 }
 
+/** Parts of a stream that are looked through side by side. */
+const SEARCHES_AT_ONCE = 16;
+
 export async function* readSubject(
   connection: NatsConnection,
   manager: JetStreamManager,
@@ -87,16 +90,17 @@ async function* search(connection: NatsConnection, manager: JetStreamManager, qu
     if (before !== null && message.seq <= before.last) seen.add(message.seq);
     yield { message, isLost: false };
   }
-  if (before !== null) yield* lostOf(manager, query, before, seen);
+  if (before === null) return;
+  for (const message of await lostOf(manager, query, before, seen)) yield { message, isLost: true };
 }
 
 /** @param seen the messages within the bounds that the index has */
-async function* lostOf(
+async function lostOf(
   manager: JetStreamManager,
   { stream, subject, from = 1, to = Number.POSITIVE_INFINITY, mostOthers = Number.POSITIVE_INFINITY }: SubjectQuery,
   before: Stored,
   seen: ReadonlySet<number>,
-): AsyncGenerator<Found, void> {
+): Promise<StoredMsg[]> {
   const end = Math.min(to, before.last);
   let missing = before.count - seen.size;
   // As long as that costs less than to look at all messages within the bounds.
@@ -104,19 +108,22 @@ async function* lostOf(
     for await (const _ of byIndex(manager, { stream, subject, to: from - 1 })) missing--;
     for await (const _ of byIndex(manager, { stream, subject, from: end + 1, to: before.last })) missing--;
   }
-  for (let at = from, others = 0; missing > 0 && at <= end && others < mostOthers; at++) {
-    if (seen.has(at)) continue;
-    const message = await nextMessage(manager, stream, ">", at);
-    if (message === null || message.seq > end) return;
-    at = message.seq;
-    if (seen.has(at)) continue;
-    if (!covers(subject, message.subject)) {
-      others++;
-      continue;
+  const lost: StoredMsg[] = [];
+  let others = 0;
+  const searchFrom = async (first: number, last: number): Promise<void> => {
+    for (let at = first; at <= last && lost.length < missing && others < mostOthers; at++) {
+      if (seen.has(at)) continue;
+      const message = await nextMessage(manager, stream, ">", at);
+      if (message === null || message.seq > last) return;
+      at = message.seq;
+      if (!covers(subject, message.subject)) others++;
+      else if (!seen.has(at)) lost.push(message);
     }
-    missing--;
-    yield { message, isLost: true };
-  }
+  };
+  const step = Math.ceil((end - from + 1) / SEARCHES_AT_ONCE);
+  const starts = Array.from({ length: SEARCHES_AT_ONCE }, (_, n) => from + n * step);
+  await Promise.all(starts.map((first) => searchFrom(first, Math.min(first + step - 1, end))));
+  return lost.sort((a, b) => a.seq - b.seq);
 }
 
 async function* byIndex(
