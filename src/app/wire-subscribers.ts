@@ -64,21 +64,20 @@ export function wireSubscribers(given: Given) {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return pauseReason(status, config.brokenAction) === null;
   };
-  const parkedQueues = createParkedQueues(
-    {
-      ...{ ...handling, attemptParked, attemptsSoon: attemptsSoonOf(given), heldBytes: createHeldBytes(config.readAhead) },
-      isOwned: (app) => orderRecords.get(app) !== undefined,
-      onWake: given.wakeOwner,
-    },
-    { appMaxInFlight: config.appMaxInFlight },
-  );
+  const limitOf = (app: string): number => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null));
+  const parkedQueues = createParkedQueues({
+    ...{ ...handling, attemptParked, attemptsSoon: attemptsSoonOf(given), heldBytes: createHeldBytes(config.readAhead) },
+    isOwned: (app) => orderRecords.get(app) !== undefined,
+    limitOf,
+    onWake: given.wakeOwner,
+  });
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
     ...{ poisonLimit, heldBytes: createHeldBytes(config.readAhead) },
     countOf: parkedQueues.count,
     busyQueues: parkedQueues.busyQueues,
     takeRoom: given.share.take,
-    limitOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    limitOf,
     appMaxInFlight: config.appMaxInFlight,
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));

@@ -1,10 +1,9 @@
 /** Reads and removes messages of the dead-letters stream. */
 import type { JetStreamManager, NatsConnection } from "nats";
-import { isDeletedAlready } from "../jetstream/nats-errors.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { readBackwards } from "../jetstream/read-newest.ts";
 import { readForwards } from "../jetstream/read-stream.ts";
-import { messageAt } from "../jetstream/stored-message.ts";
+import { deleteMessage, messageAt } from "../jetstream/stored-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError } from "../model/app-error.ts";
 import { type AppCreatedAt, type DeadLetterFilter, isOwnDeadLetter, matchesFilter } from "./dead-letter-filter.ts";
@@ -89,13 +88,7 @@ export function createDeadLetters({ connection, manager, names, appCreatedAt }: 
     return readDeadLetter({ subject: message.subject, sequence, data: message.data, storedAt: message.time.getTime() }, names);
   };
 
-  const remove = async (sequence: number): Promise<void> => {
-    try {
-      await manager.streams.deleteMessage(stream, sequence, false);
-    } catch (error) {
-      if (!isDeletedAlready(error)) throw error;
-    }
-  };
+  const remove = (sequence: number): Promise<void> => deleteMessage(manager, stream, sequence);
 
   return {
     list: (filter, after, limit) => orUnreachable(list(filter, after, limit)),

@@ -7,8 +7,7 @@
  */
 import { headers, type JetStreamManager, type MsgHdrs, type NatsConnection, type StoredMsg } from "nats";
 import { FENCE_HEADER } from "./durable-publish.ts";
-import { isDeletedAlready } from "./nats-errors.ts";
-import { nextMessage } from "./stored-message.ts";
+import { deleteMessage, nextMessage } from "./stored-message.ts";
 import { mayLoseMessages } from "./subject-index.ts";
 import { covers } from "./subjects.ts";
 
@@ -74,9 +73,7 @@ export async function restoreLost(connection: NatsConnection, manager: JetStream
     const msgID = `again:${query.stream}:${seq}:${time.getTime()}`;
     await manager.jetstream().publish(subject, data, { msgID, headers: contentHeaders(header) });
     // Another replica may do the same: the message id keeps the copies from becoming two.
-    await manager.streams.deleteMessage(query.stream, seq, false).catch((error: unknown) => {
-      if (!isDeletedAlready(error)) throw error;
-    });
+    await deleteMessage(manager, query.stream, seq);
     restored++;
   }
   return restored;

@@ -1,6 +1,6 @@
 /** Single messages of a stream, read without a consumer. */
 import type { JetStreamManager, SeqMsgRequest, StoredMsg } from "nats";
-import { isNotFound, isStreamMissing } from "./nats-errors.ts";
+import { isDeletedAlready, isNotFound, isStreamMissing } from "./nats-errors.ts";
 
 /** Null when there is no message at the sequence, or not any more. */
 export function messageAt(manager: JetStreamManager, stream: string, sequence: number): Promise<StoredMsg | null> {
@@ -15,6 +15,15 @@ export function nextMessage(manager: JetStreamManager, stream: string, subject: 
   // The server's JSApiMsgGetRequest has next_by_subj since 2.9; the library's type lacks it.
   const request = { seq: from, next_by_subj: subject } as SeqMsgRequest;
   return unlessNoMessage(manager.streams.getMessage(stream, request));
+}
+
+/** Does nothing when the message is not there any more. */
+export async function deleteMessage(manager: JetStreamManager, stream: string, sequence: number): Promise<void> {
+  try {
+    await manager.streams.deleteMessage(stream, sequence, false);
+  } catch (error) {
+    if (!isDeletedAlready(error)) throw error;
+  }
 }
 
 /** A missing stream also answers 404, but says nothing about the message. */

@@ -9,10 +9,10 @@
 import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import type { RegistryView } from "../delivery/ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
-import { isDeletedAlready, unreachableOr } from "../jetstream/nats-errors.ts";
+import { unreachableOr } from "../jetstream/nats-errors.ts";
 import { headerOf } from "../jetstream/read-stored-event.ts";
 import { readSubject } from "../jetstream/read-subject.ts";
-import { messageAt } from "../jetstream/stored-message.ts";
+import { deleteMessage, messageAt } from "../jetstream/stored-message.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { isOrdered } from "../model/app.ts";
@@ -64,10 +64,10 @@ export function createRetryNow(dependencies: RetryNowDependencies): RetryNow {
 
   const remove = async (sequence: number): Promise<void> => {
     try {
-      await manager.streams.deleteMessage(stream, sequence, false);
+      await deleteMessage(manager, stream, sequence);
     } catch (error) {
       // It is skipped when it becomes due.
-      if (!isDeletedAlready(error)) logger.warn({ stream, sequence, error: messageOf(error) }, "a retry that is due now can't be removed");
+      logger.warn({ stream, sequence, error: messageOf(error) }, "a retry that is due now can't be removed");
     }
   };
 

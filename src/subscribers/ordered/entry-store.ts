@@ -12,11 +12,10 @@ export type EntryStore = ReturnType<typeof createEntryStore>;
 export interface EntryStoreDependencies
   extends Pick<
     OrderedPorts,
-    "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom" | "skipDelivered"
+    "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom" | "skipDelivered" | "parkedStream"
   > {
   readonly app: string;
   readonly index: OrderIndex;
-  readonly parkedStream: string;
   /** Everything stored is known. Before that, an entry with fewer attempts could replace one that is just being read. */
   readonly mayStore: () => boolean;
 }
@@ -26,8 +25,8 @@ const STORE_AFTER_MS = 2_000;
 const STORES_AT_ONCE = 64;
 
 export function createEntryStore(dependencies: EntryStoreDependencies) {
-  const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream, mayStore, skipDelivered } =
-    dependencies;
+  const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream } = dependencies;
+  const { mayStore, skipDelivered } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const fence = dependencies.fence.token;
   let storing = 0;

@@ -71,8 +71,6 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   let readTo = from - 1;
   let suspectUpTo = 0;
   let stopped = false;
-  /** All that ask at the same time share a look at the stream. */
-  let looking: Promise<number | null> | null = null;
   const restarts = createRestarts(manager, settings, logger);
   const series = createSeries();
   const isReading = (): boolean => !stopped && isHeld();
@@ -159,16 +157,22 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     /** The last one that was read. */
     readTo: () => readTo,
     /** Whether all events before it have been read, or have left the stream. */
-    async isReadBefore(sequence: number): Promise<boolean> {
-      if (readTo >= sequence - 1) return true;
-      looking ??= firstBetween(manager, stream, readTo, Number.POSITIVE_INFINITY).finally(() => {
-        looking = null;
-      });
-      // A shared look may be older than the question, and events may have come since.
-      const unread = await looking;
-      if (unread !== null && unread > readTo && unread < sequence) return false;
-      return readTo >= sequence - 1 || (await firstBetween(manager, stream, readTo, sequence)) === null;
-    },
+    isReadBefore: createReadBefore(manager, stream, () => readTo),
+  };
+}
+
+function createReadBefore(manager: JetStreamManager, stream: string, readTo: () => number) {
+  /** All that ask at the same time share a look at the stream. */
+  let looking: Promise<number | null> | null = null;
+  return async (sequence: number): Promise<boolean> => {
+    if (readTo() >= sequence - 1) return true;
+    looking ??= firstBetween(manager, stream, readTo(), Number.POSITIVE_INFINITY).finally(() => {
+      looking = null;
+    });
+    const unread = await looking;
+    if (unread !== null && unread > readTo() && unread < sequence) return false;
+    // That look may be older than the question, and events may have come since.
+    return readTo() >= sequence - 1 || (await firstBetween(manager, stream, readTo(), sequence)) === null;
   };
 }
 
@@ -210,32 +214,27 @@ async function firstBetween(manager: JetStreamManager, stream: string, after: nu
 
 function createHeldEvents() {
   /** In order of their reading; those that are done leave from the front. */
-  let open: Array<{ readonly sequence: number; isDone: boolean }> = [];
-  const held = new Set<ConsumedMessage>();
+  let open: Array<{ readonly message: ConsumedMessage; deliveriesLeft: number }> = [];
   return {
     /** The sequence of the first that is not done; null: all are. */
     first(): number | null {
-      const at = open.findIndex(({ isDone }) => !isDone);
+      const at = open.findIndex(({ deliveriesLeft }) => deliveriesLeft > 0);
       open = at === -1 ? [] : open.slice(at);
-      return open[0]?.sequence ?? null;
+      return open[0]?.message.sequence ?? null;
     },
     hold(message: ConsumedMessage, deliveries: number): HeldEvent {
-      const one = { sequence: message.sequence, isDone: false };
-      open.push(one);
-      held.add(message);
-      let left = deliveries;
+      const event = { message, deliveriesLeft: deliveries };
+      open.push(event);
       return {
         message,
         done() {
-          if (--left > 0) return;
-          one.isDone = true;
-          held.delete(message);
-          message.ack();
+          event.deliveriesLeft--;
+          if (event.deliveriesLeft === 0) message.ack();
         },
       };
     },
     drop(): void {
-      for (const message of held) message.drop();
+      for (const { message, deliveriesLeft } of open) if (deliveriesLeft > 0) message.drop();
     },
   };
 }

@@ -9,10 +9,9 @@ import { expiredAfter } from "../../delivery/disposition.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
-import { isDeletedAlready } from "../../jetstream/nats-errors.ts";
 import { headerOf } from "../../jetstream/read-stored-event.ts";
 import { readSubject } from "../../jetstream/read-subject.ts";
-import { messageAt } from "../../jetstream/stored-message.ts";
+import { deleteMessage, messageAt } from "../../jetstream/stored-message.ts";
 import { countBySubject } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
@@ -51,17 +50,11 @@ const NEVER_DECODED = Number.POSITIVE_INFINITY;
 export function createBacklog({ connection, manager, names, giveUp, skipDelivered, poisonLimit, clock }: BacklogDependencies) {
   const stream = names.streams.parked;
 
-  const deleteMessage = async (sequence: number): Promise<void> => {
-    try {
-      await manager.streams.deleteMessage(stream, sequence, false);
-    } catch (error) {
-      if (!isDeletedAlready(error)) throw error;
-    }
-  };
+  const remove = ({ sequence }: Pick<MessageRef, "sequence">): Promise<void> => deleteMessage(manager, stream, sequence);
 
   const giveUpUnread = async (message: StoredMsg, deliveries: number, reason: "invalid" | "redelivered", error: string): Promise<null> => {
     await giveUp.message(rawOf(message, stream, deliveries), reason, error, names.parseParked(message.subject)?.app ?? null);
-    await deleteMessage(message.seq);
+    await remove({ sequence: message.seq });
     return null;
   };
 
@@ -116,7 +109,7 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
     },
 
     /** Takes a delivery that is done out of its queue. */
-    remove: ({ source }: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void> => deleteMessage(source.sequence),
+    remove: ({ source }: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void> => remove(source),
 
     /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
     async expire(queue: ParkedQueue, maxAgeMs: number): Promise<number> {
@@ -128,7 +121,7 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
           await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
           expired++;
         }
-        await deleteMessage(source.sequence);
+        await remove(source);
       }
       return expired;
     },

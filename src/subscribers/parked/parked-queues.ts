@@ -14,7 +14,7 @@ export type WakeReason = "parked" | "status" | "app" | "circuit" | "throttle" | 
 
 export type ParkedQueues = ReturnType<typeof createParkedQueues>;
 
-type ConsumerPorts = Omit<QueueConsumersDependencies, "queues" | "mayConsume" | "maxInFlightOf">;
+type ConsumerPorts = Omit<QueueConsumersDependencies, "queues" | "mayConsume">;
 
 export interface ParkedQueuesDependencies extends ConsumerPorts, Omit<KnownQueuesDependencies, "hasConsumer"> {
   readonly registry: RegistryView;
@@ -24,21 +24,15 @@ export interface ParkedQueuesDependencies extends ConsumerPorts, Omit<KnownQueue
   readonly onWake: (reason: WakeReason, app: string | null, queues: Iterable<ParkedQueue>) => void;
 }
 
-export interface ParkedQueuesOptions {
-  /** Concurrent attempts of an app when its record says nothing. */
-  readonly appMaxInFlight: number;
-}
-
 const SCAN_MS = 3_000;
 
-export function createParkedQueues(dependencies: ParkedQueuesDependencies, options: ParkedQueuesOptions) {
+export function createParkedQueues(dependencies: ParkedQueuesDependencies) {
   const { names, registry, isOwned, onWake, clock, logger } = dependencies;
   const known = createKnownQueues({ ...dependencies, hasConsumer: (app) => consumers.has(app) });
   const consumers: QueueConsumers = createQueueConsumers({
     ...dependencies,
     queues: known,
     mayConsume: (app) => !isOwned(app) && !isOrdered(registry.app(app)),
-    maxInFlightOf: (app) => Math.max(1, Math.floor((registry.app(app)?.maxInFlight ?? options.appMaxInFlight) / 2)),
   });
 
   /** Something was parked there. */

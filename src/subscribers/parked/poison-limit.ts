@@ -54,12 +54,12 @@ export function createPoisonLimit(counts: HandOutCounts) {
       if (begun.delete(message) && !stopped) counts.giveBack(message);
     };
 
-    const takeTurn = async (): Promise<void> => {
+    const takeTurn = (): Promise<void> => {
       const turnBefore = lastTurn;
       lastTurn = new Promise((resolve) => {
         endTurn = resolve;
       });
-      await turnBefore;
+      return turnBefore;
     };
 
     return {

@@ -19,7 +19,8 @@ export interface QueueConsumersDependencies extends QueueConsumerDependencies {
   readonly queues: Pick<KnownQueues, "has" | "count" | "forget" | "parked">;
   /** Whether the app's own queue has a consumer at all. */
   readonly mayConsume: (app: string) => boolean;
-  readonly maxInFlightOf: (app: string) => number;
+  /** Concurrent attempts of what waits for the app. */
+  readonly limitOf: (app: string) => number;
 }
 
 const ownQueue = (app: string): ParkedQueue => ({ app, installationUuid: null });
@@ -29,7 +30,7 @@ const QUIET_MS = 250;
 const LOOK_AGAIN_MS = 3_000;
 
 export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
-  const { manager, names, queues, mayConsume, maxInFlightOf, clock, logger } = dependencies;
+  const { manager, names, queues, mayConsume, limitOf, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
@@ -42,7 +43,7 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
     if (consumers.has(app) || opening.has(app) || !mayOpen(app)) return;
     opening.add(app);
     try {
-      const maxInFlight = maxInFlightOf(app);
+      const maxInFlight = limitOf(app);
       const settings = parkedConsumer(names, app, null, maxInFlight);
       const recover = async (): Promise<void> => {
         await ensureConsumer(manager, settings);
@@ -74,7 +75,7 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
     // A closed consumer still counts what it holds.
     if (stopped) return;
     const consumer = consumers.get(app);
-    if (consumer !== undefined && mayConsume(app) && consumer.maxInFlight === maxInFlightOf(app)) return consumer.wake();
+    if (consumer !== undefined && mayConsume(app) && consumer.maxInFlight === limitOf(app)) return consumer.wake();
     if (consumer !== undefined) await close(app, consumer);
     if (queues.has(ownQueue(app))) await open(app);
     else if (consumer !== undefined) await onStream.removeUnused(names.parkedConsumer(app, null)).catch(() => {});

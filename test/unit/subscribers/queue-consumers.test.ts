@@ -64,7 +64,7 @@ beforeEach(() => {
       },
     },
     mayConsume: () => true,
-    maxInFlightOf: () => maxInFlight,
+    limitOf: () => maxInFlight,
     attemptsSoon: () => attemptsSoon,
     heldBytes,
   };
@@ -119,14 +119,12 @@ test("QUEUE-1: a delivery behind an open circuit is held, and attempted when it 
 
 test("a delivery that is parked opens its app's consumer, and makes nothing of what is held there be looked at again", async () => {
   attempt = async () => "wait";
-  const queues = createParkedQueues(
-    {
-      ...dependencies,
-      registry: { app: () => undefined, installation: () => undefined },
-      ...{ isOwned: () => false, onWake: () => {}, share: { update: () => {} } },
-    },
-    { appMaxInFlight: 4 },
-  );
+  const queues = createParkedQueues({
+    ...dependencies,
+    registry: { app: () => undefined, installation: () => undefined },
+    limitOf: () => 2,
+    ...{ isOwned: () => false, onWake: () => {}, share: { update: () => {} } },
+  });
   const queue = { app: "acme", installationUuid: null };
   park("a", "b");
   queues.parked(queue);
