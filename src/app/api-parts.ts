@@ -64,13 +64,15 @@ export function explainParts(given: ApiGiven) {
     { dedupTtlMs: config.dedupTtl, notesTtlMs: config.deliveryNotesTtl },
   );
   const storedEvents = createStoredEvents(nats, manager, names, clock);
+  const findInStreams = createFindInStreams(nats, manager, names);
   const sources = {
     queryRequestLog,
     lookup,
     events: storedEvents,
-    streams: createFindInStreams(nats, manager, names),
+    streams: findInStreams,
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
+    stopOf: given.askOrder.stopOf,
     oldestParked: (queue: Parameters<typeof backlog.first>[0]) => orUnreachable(backlog.first(queue)),
   };
   const explain = createExplain(
@@ -89,7 +91,7 @@ export function explainParts(given: ApiGiven) {
       brokenAction: config.brokenAction,
     },
   );
-  return { explain, queryRequestLog, lookup, storedEvents };
+  return { explain, queryRequestLog, lookup, storedEvents, findInStreams };
 }
 
 export function overviewParts(
@@ -102,6 +104,7 @@ export function overviewParts(
     index,
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
+    keyStops: given.askOrder.stops,
     failingSince: given.appHealth.failingSince,
     recentAttempts: given.readRecentAttempts,
     volumes: createVolumes(stats, clock),

@@ -9,7 +9,6 @@ import { allRoutes } from "../api/routes/all-routes.ts";
 import { createReadAudit } from "../audit/read-audit.ts";
 import { PAGE_FOLDER } from "../config/page-folder.ts";
 import { VERSION } from "../config/version.ts";
-import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDeleteDeadLetters } from "../dead-letters/delete-dead-letters.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createTestCall } from "../delivery/test-call.ts";
@@ -22,12 +21,10 @@ import { type ApiGiven, explainParts, healthQueryOf, overviewParts, statusChange
 import { createMetricsOfAll } from "./worker-messages.ts";
 
 export function wireApi(given: ApiGiven) {
-  const { config, nats, manager, names, index, registryStore, signingKey, tracing, metrics, clock, logger } = given;
-  const { answeringStreams: streams } = given;
+  const { config, nats, manager, names, index, registryStore, signingKey, deadLetters, tracing, metrics, clock, logger } = given;
   const scopedTokens = createScopedTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const statusHistory = createStatusHistory(nats, manager, names);
-  const { explain, queryRequestLog, lookup, storedEvents } = explainParts(given);
-  const deadLetters = createDeadLetters({ ...given, connection: nats });
+  const { explain, queryRequestLog, lookup, storedEvents, findInStreams } = explainParts(given);
   const { stats, readOverview, readSystem, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
   const routes = allRoutes({
     ...{
@@ -53,7 +50,10 @@ export function wireApi(given: ApiGiven) {
     }),
     ...{ replayDeadLetters: given.replayDeadLetters, deadLetterReplays: given.deadLetterReplays, replays: given.replays },
     ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
-    resend: createResend({ events: storedEvents, streams, find: lookup.find, tracing, clock }),
+    resend: createResend({
+      ...{ events: storedEvents, storeAgain: given.storeAgain, find: lookup.find, at: findInStreams.at, tracing },
+      removeDeadLetter: deadLetters.remove,
+    }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),
     invalidRecords: registryStore.invalid,
     session: { version: VERSION, traceUrl: config.traceUrl },

@@ -1,5 +1,6 @@
 /** The way of a delivery: admission, the app's share, the attempt, and what follows from it. */
 import { VERSION } from "../config/version.ts";
+import { createStoreAgain } from "../dead-letters/store-again.ts";
 import { createAdmission } from "../delivery/admission.ts";
 import { createAttempt } from "../delivery/attempt.ts";
 import { createDispatcher } from "../delivery/dispatcher.ts";
@@ -13,7 +14,7 @@ import { createBulkhead } from "../delivery/limits/bulkhead.ts";
 import { createDestinationOf } from "../delivery/limits/destination.ts";
 import { createSkipDelivered } from "../delivery/skip-delivered.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
-import { isOrdered } from "../model/app.ts";
+import { type App, isOrdered } from "../model/app.ts";
 import { createDeliveryEvents } from "../status/delivery-events.ts";
 import { createOrderRecords } from "../subscribers/ordered/order-records.ts";
 import { createParkedShare } from "../subscribers/parked/parked-share.ts";
@@ -42,12 +43,13 @@ export function wireDelivery(given: Given) {
   const sender = senderOf(given);
   const attempt = attemptOf(given, sender);
   const orderRecords = createOrderRecords(registryStore, (app) => wakeQueues("order", app));
+  const keepsOrder = (app: App | undefined): boolean => app !== undefined && (isOrdered(app) || orderRecords.get(app.slug) !== undefined);
   const admission = createAdmission({
     registry: index,
     isThrottled: throttles.isThrottled,
     circuitOpen,
     queueBusy: isQueueBusy,
-    keepsOrder: (app) => isOrdered(app) || orderRecords.get(app.slug) !== undefined,
+    keepsOrder,
     brokenAction: config.brokenAction,
   });
   const bulkhead = createBulkhead(clock, {
@@ -70,6 +72,10 @@ export function wireDelivery(given: Given) {
     },
   });
   const answeringStreams = deliveryStreams.within(STORED_WITHIN_MS);
+  const storeAgain = createStoreAgain({
+    ...{ streams: answeringStreams, admission, onParked, clock },
+    keepsOrder: (app) => keepsOrder(index.app(app)),
+  });
   const giveUp = giveUpInto(given, deliveryStreams);
   const destinationOf = createDestinationOf(index);
   const skipDelivered = createSkipDelivered({ log: requestLog, observer });
@@ -80,7 +86,7 @@ export function wireDelivery(given: Given) {
   });
   return {
     ...{ sender, attempt, orderRecords, admission, bulkhead, destinationOf, dispatcher, share },
-    ...{ skipDelivered, inFlight: createInFlight(), deliveryStreams, answeringStreams, giveUp },
+    ...{ skipDelivered, inFlight: createInFlight(), deliveryStreams, answeringStreams, storeAgain, giveUp },
     answeringGiveUp: giveUpInto(given, answeringStreams),
   };
 }

@@ -1,6 +1,5 @@
 /** Replays: their records, their runner, and what the API needs of them. */
 import { randomUUID } from "node:crypto";
-import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createReplay } from "../dead-letters/replay.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { countBySubject } from "../jetstream/subject-counts.ts";
@@ -45,8 +44,7 @@ const DEAD_LETTER_REPLAYS_KEPT_MS = 86_400_000;
 export type ReplayParts = ReturnType<typeof wireReplays>;
 
 export function wireReplays(given: Given) {
-  const { config, redis, nats, manager, names, index, registryStore, redisHealth, queueOwner, clock, logger } = given;
-  const deadLetters = createDeadLetters({ ...given, connection: nats });
+  const { config, redis, nats, manager, names, index, registryStore, redisHealth, queueOwner, deadLetters, clock, logger } = given;
   const storeOf = <R extends { readonly id: string }>(kind: RecordKind<R>): ReplayStore<R> => {
     const store = createReplayStore(registryStore, kind);
     registryStore.onRecord(kind, store.observe);
@@ -83,7 +81,7 @@ export function wireReplays(given: Given) {
     handledUpTo: createHandledUpTo({ connection: nats, manager, names, readByOwner: queueOwner.readUpTo }),
     send: createSend({ ...given, registry: index, takeRoom: given.share.take }),
   });
-  const replayDeadLetters = createReplay({ ...given, deadLetters, streams: given.answeringStreams, match: index.match });
+  const replayDeadLetters = createReplay({ ...given, streams: given.answeringStreams, match: index.match });
   const owner = { isOwner: queueOwner.isOwner, isHeld: queueOwner.isHeld };
   const runners = [
     createReplayRunner({

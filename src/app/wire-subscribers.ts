@@ -1,5 +1,6 @@
 /** The subscribers of events, fan-out batches, retries, parked queues and ordered apps, and the probes of broken integrations. */
 import type { Config } from "../config/settings.ts";
+import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
@@ -13,6 +14,7 @@ import { createGiveBacks } from "../storage/give-backs.ts";
 import { createHandOuts } from "../storage/hand-outs.ts";
 import { createEventsSubscriber } from "../subscribers/events-subscriber.ts";
 import { createFanOutSubscriber } from "../subscribers/fan-out-subscriber.ts";
+import { answerAboutOrder, createAskOrder } from "../subscribers/ordered/ask-order.ts";
 import { createQueueOwner } from "../subscribers/ordered/queue-owner.ts";
 import { createAttemptParked } from "../subscribers/parked/attempt-parked.ts";
 import { createBacklog } from "../subscribers/parked/backlog.ts";
@@ -82,6 +84,13 @@ export function wireSubscribers(given: Given) {
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
+  replicaChannel.answerAsOwner(names.order, (question) => answerAboutOrder(queueOwner.term(), question));
+  replicaChannel.onNews(names.removedDeadLetters, queueOwner.deadLettersRemoved);
+  const askOrder = createAskOrder(replicaChannel, names.order);
+  const deadLetters = createDeadLetters({
+    ...{ connection: nats, manager, names, appCreatedAt: given.appCreatedAt },
+    onRemoved: () => replicaChannel.announce(names.removedDeadLetters, null),
+  });
   const retries = createRetriesSubscriber({ ...handling, maxHeldBytes: config.readAhead });
   replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
   const retryNow = createRetryNow({ ...pulling, names, registry: index, streams: given.answeringStreams, channel: replicaChannel });
@@ -97,8 +106,23 @@ export function wireSubscribers(given: Given) {
   registryStore.onCurrent(() => events.wake());
   bulkhead.onStalled(() => events.wake());
   return {
-    ...{ pulling, eventLimits, backlog, replicaChannel, isFlowing, parkedQueues, queueOwner, retries, retryNow, fanOut, ackFloor, events },
-    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit }),
+    ...{
+      pulling,
+      eventLimits,
+      backlog,
+      replicaChannel,
+      isFlowing,
+      parkedQueues,
+      queueOwner,
+      askOrder,
+      deadLetters,
+      retries,
+      retryNow,
+      fanOut,
+      ackFloor,
+      events,
+    },
+    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit, askOrder }),
     held: () => ({
       events: events.held(),
       retries: retries.held() + fanOut.held(),
@@ -150,10 +174,11 @@ interface Queues {
   readonly parkedQueues: ReturnType<typeof createParkedQueues>;
   readonly backlog: ReturnType<typeof createBacklog>;
   readonly poisonLimit: ReturnType<typeof createPoisonLimit>;
+  readonly askOrder: ReturnType<typeof createAskOrder>;
 }
 
-function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit }: Queues) {
-  const { config, index, integrationStatus, clock, logger } = given;
+function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, askOrder }: Queues) {
+  const { config, index, integrationStatus, deliveryStreams, onParked, clock, logger } = given;
   const recoveryProbe = createRecoveryProbe({
     ...given,
     registry: index,
@@ -161,6 +186,14 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit }: Q
     queueBusy: parkedQueues.busy,
     parkedAfter: (queue, sequence) => backlog.first(queue, sequence, poisonLimit.probe),
     removeParked: backlog.remove,
+    isNextInOrder: (delivery) => askOrder.isNext(delivery, index.app(delivery.app)?.orderBy ?? "none"),
+    async onGivenUp(delivery, deadLetter, source) {
+      const { onExhausted, orderBy = "none" } = index.app(delivery.app) ?? {};
+      if (onExhausted !== "stop" || orderBy === "none") return;
+      const own: ParkedQueue = { app: delivery.app, installationUuid: null };
+      await deliveryStreams.park(delivery, own, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() });
+      onParked(own);
+    },
     handOut: poisonLimit.probe,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
   });

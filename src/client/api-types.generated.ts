@@ -56,6 +56,12 @@ export interface AppAtAGlance {
     readonly until: string;
     readonly response_code: number;
   } | null;
+  /** Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped. */
+  readonly stopped: {
+    /** Stopped keys. */
+    readonly keys: number;
+    readonly oldest: KeyStop;
+  } | null;
   readonly health: AppHealth;
   /** All parked deliveries: in the app's own queue and in those of its installations. */
   readonly parked: number | null;
@@ -545,8 +551,8 @@ export interface ExplainedDelivery {
     readonly queue: string;
     /** RFC 3339, UTC. */
     readonly since: string;
-    readonly because: "disabled" | "broken" | "throttled" | "circuit" | "ordered" | "queue";
-    /** When it goes to dead letters. */
+    readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "queue";
+    /** When it goes to dead letters; behind a stop, when its key continues later. */
     readonly expires_at: string;
   } | null;
   readonly dead_letter: {
@@ -564,6 +570,8 @@ export interface ExplainedDelivery {
     readonly until: string;
     readonly response_code: number;
   } | null;
+  /** What stops its order key, which may be its own dead letter (`on_exhausted: stop`); null: nothing does. */
+  readonly stopped_by: KeyStop | null;
   /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";
   /** Known attempts, oldest first. */
@@ -769,6 +777,15 @@ export interface InvalidRecords {
   readonly next: string | null;
 }
 
+/** A delivery whose dead letter stops its order key. */
+export interface KeyStop {
+  readonly delivery_id: string;
+  /** The sequence of its dead letter. */
+  readonly dead_letter: number;
+  /** RFC 3339, UTC. */
+  readonly since: string;
+}
+
 /** Milliseconds of attempts that were answered or timed out, accurate within a factor of √2. */
 export interface Latency {
   readonly count: number;
@@ -803,8 +820,8 @@ export interface ListedDelivery {
     readonly queue: string;
     /** RFC 3339, UTC. */
     readonly since: string;
-    readonly because: "disabled" | "broken" | "throttled" | "circuit" | "ordered" | "queue";
-    /** When it goes to dead letters. */
+    readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "queue";
+    /** When it goes to dead letters; behind a stop, when its key continues later. */
     readonly expires_at: string;
   } | null;
   readonly dead_letter: {
@@ -822,6 +839,8 @@ export interface ListedDelivery {
     readonly until: string;
     readonly response_code: number;
   } | null;
+  /** What stops its order key, which may be its own dead letter (`on_exhausted: stop`); null: nothing does. */
+  readonly stopped_by: KeyStop | null;
   /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";
   readonly trace_id: string | null;
@@ -1438,7 +1457,7 @@ export interface Calls {
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
   /** Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. To an app's own token an event exists only if one of the app's installations wanted it, and other apps are left out; to an organization's token, only if it is the organization's. */
   "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined; readonly type?: string | undefined; readonly app?: string | undefined; readonly source?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
-  /** Resends a delivery of the last days, whatever its state. The attempts are logged but not counted. */
+  /** Resends a delivery of the last days, whatever its state, in place of its dead letter. The attempts are logged but not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
   "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "1h" | "6h" | "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };

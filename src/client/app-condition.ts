@@ -7,6 +7,7 @@ export const APP_CONDITIONS = [
   "broken",
   "circuit open",
   "circuit half-open",
+  "stopped",
   "throttled",
   "unknown",
   "disabled",
@@ -37,11 +38,12 @@ export function conditionOf(app: AppAtAGlance): Condition {
 }
 
 function nameOf(app: AppAtAGlance): ConditionName {
-  const { installations, health, circuit, throttled } = app;
+  const { installations, health, circuit, stopped, throttled } = app;
   const { attempts } = dayOf(app);
   if (health.state === "failing") return "failing";
   if (installations.broken > 0) return "broken";
   if (circuit.state !== "closed") return circuit.state === "open" ? "circuit open" : "circuit half-open";
+  if (stopped !== null) return "stopped";
   if (throttled !== null) return "throttled";
   if (installedOf(app) === 0) return "not installed";
   if (installations.disabled === installedOf(app)) return "disabled";
@@ -51,7 +53,7 @@ function nameOf(app: AppAtAGlance): ConditionName {
 
 export function kindOf(name: ConditionName): ConditionKind {
   if (name === "failing" || name === "broken") return "bad";
-  if (name === "circuit open" || name === "circuit half-open" || name === "throttled") return "warn";
+  if (name === "circuit open" || name === "circuit half-open" || name === "stopped" || name === "throttled") return "warn";
   return name === "healthy" ? "ok" : "plain";
 }
 

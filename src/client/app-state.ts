@@ -29,7 +29,7 @@ export function appStateOf(app: AppAtAGlance, shown: Shown): string {
 
 /** One or two sentences for each trouble of an app. */
 export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
-  const { installations, health, circuit, throttled } = app;
+  const { installations, health, circuit, throttled, stopped } = app;
   const troubles: string[] = [];
   if (health.state === "failing" && health.since !== null) {
     const { attempts, by_code: byCode } = health;
@@ -44,6 +44,7 @@ export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
   if (throttled !== null) {
     troubles.push(`Throttled until ${shown.time(throttled.until)}: the receiver answered ${throttled.response_code}. Deliveries wait.`);
   } else if (troubles.length > 0) troubles.push(waiting(app, shown));
+  if (stopped !== null) troubles.push(stoppedText(stopped, shown));
   if (installations.broken > 0) {
     const [broken, installed] = [installations.broken, installedOf(app)].map(whole.format);
     troubles.push(`${broken} of ${installed} installations broken. Their deliveries wait.`);
@@ -60,6 +61,12 @@ export function failureText(attempts: number, byCode: Readonly<Record<string, nu
     .map(([code, failures]) => `${code === "0" ? "no response" : code} from ${whole.format(failures)}`);
   const others = codes.slice(CODES_SHOWN).reduce((sum, [, failures]) => sum + failures, 0);
   return `${[...parts, ...(others === 0 ? [] : [`other codes from ${whole.format(others)}`])].join(", ")} of ${whole.format(attempts)}`;
+}
+
+function stoppedText({ keys, oldest }: NonNullable<AppAtAGlance["stopped"]>, { time }: Shown): string {
+  const what = keys === 1 ? "An order key is stopped" : `${whole.format(keys)} order keys are stopped, the first`;
+  const frees = "Replay, resend or delete it, or set on_exhausted to continue.";
+  return `${what} by dead letter ${oldest.dead_letter} since ${time(oldest.since)}: deliveries behind it wait. ${frees}`;
 }
 
 function lastSuccess({ health: { last_success_at: at } }: AppAtAGlance, { minute }: Shown): string {

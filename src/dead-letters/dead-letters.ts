@@ -43,9 +43,11 @@ export interface DeadLettersDependencies {
   readonly manager: JetStreamManager;
   readonly names: Subjects;
   readonly appCreatedAt: AppCreatedAt;
+  /** One was removed. */
+  readonly onRemoved: () => void;
 }
 
-export function createDeadLetters({ connection, manager, names, appCreatedAt }: DeadLettersDependencies): DeadLetters {
+export function createDeadLetters({ connection, manager, names, appCreatedAt, onRemoved }: DeadLettersDependencies): DeadLetters {
   const stream = names.streams.deadLetters;
 
   const list: DeadLetters["list"] = async (filter, after, limit) => {
@@ -88,7 +90,10 @@ export function createDeadLetters({ connection, manager, names, appCreatedAt }: 
     return readDeadLetter({ subject: message.subject, sequence, data: message.data, storedAt: message.time.getTime() }, names);
   };
 
-  const remove = (sequence: number): Promise<void> => deleteMessage(manager, stream, sequence);
+  const remove = async (sequence: number): Promise<void> => {
+    await deleteMessage(manager, stream, sequence);
+    onRemoved();
+  };
 
   return {
     list: (filter, after, limit) => orUnreachable(list(filter, after, limit)),

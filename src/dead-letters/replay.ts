@@ -1,6 +1,6 @@
 /**
  * Replays dead letters: sends their deliveries again under the same delivery id, counting attempts from 1. A dead letter is
- * removed once the retries stream has its delivery; a delivery that fails again becomes another dead letter.
+ * removed once its delivery is stored; a delivery that fails again becomes another dead letter.
  *
  * REPLAY-1  A dead letter is replayed once, even when several callers ask at the same time, or when its removal failed and
  *           it is replayed again: the message id and the run are its own. JetStream deduplicates within its window, the dedup
@@ -15,7 +15,6 @@ import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage, type RawMessage } from "../jetstream/raw-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
-import type { Clock } from "../model/clock.ts";
 import { NOTHING_SPENT } from "../model/delivery.ts";
 import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Event } from "../model/event.ts";
@@ -24,6 +23,7 @@ import { decodeBatch, type FanOutBatch, type Target } from "../model/fan-out-bat
 import { type DeadLetterFilter, deadLetteredAt } from "./dead-letter-filter.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { type DeadLetter, UNREADABLE } from "./read-dead-letter.ts";
+import type { StoreAgain } from "./store-again.ts";
 
 /** How far a replay of many has come, and what it is for. */
 export interface ReplayPosition {
@@ -55,23 +55,22 @@ export interface ReplayDeadLetters {
 
 export interface ReplayDependencies {
   readonly deadLetters: Pick<DeadLetters, "get" | "list" | "remove">;
-  readonly streams: Pick<DeliveryStreamWriter, "retry" | "fanOut">;
+  readonly storeAgain: StoreAgain;
+  readonly streams: Pick<DeliveryStreamWriter, "fanOut">;
   readonly names: Subjects;
   readonly match: (event: Event) => readonly Target[];
   readonly tracing: Pick<Tracing, "batch">;
-  readonly clock: Clock;
 }
 
 const PAGE_SIZE = 50;
 
-export function createReplay({ deadLetters, streams, names, match, tracing, clock }: ReplayDependencies): ReplayDeadLetters {
+export function createReplay({ deadLetters, storeAgain, streams, names, match, tracing }: ReplayDependencies): ReplayDeadLetters {
   const sourceOf = ({ sequence }: DeadLetter) => ({ stream: names.streams.deadLetters, sequence });
 
   const replayDelivery = async (json: string, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { delivery } = decoded(decodeDeliveryMessage, json, deadLetter);
     const again = { ...delivery, attemptsMade: 0, spent: NOTHING_SPENT, attempts: [], replay: runOf(deadLetter), firstParkedAt: null };
-    const now = { dueAt: clock.now(), delayMs: 0, notBefore: false };
-    await batch.store("retries", again, "replayed", (trace) => streams.retry(again, now, sourceOf(deadLetter), trace));
+    await storeAgain(again, sourceOf(deadLetter), batch, "replayed");
   };
 
   const replayFanOut = async (fanOut: FanOutBatch, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {

@@ -2,6 +2,7 @@
 import type { App, Installation } from "../model/app.ts";
 import type { DeadLetterReason, Delivery } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
+import type { BlockedBy } from "../model/delivery-message.ts";
 import type { Outcome, ReceiverState } from "../model/outcome.ts";
 import type { TokenBucket, Tokens } from "../model/token-bucket.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
@@ -163,8 +164,8 @@ export interface DeliveryStreams {
     dueAt: number | null,
     source: MessageRef,
     trace?: TraceHeaders,
-    /** The sequence of the dead letter that stops its key. */
-    blockedBy?: number,
+    /** The delivery is a dead letter and stops its key: the message is no place of the delivery. */
+    blockedBy?: BlockedBy,
   ): Promise<StoredMessageRef>;
 }
 

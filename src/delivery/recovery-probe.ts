@@ -2,17 +2,18 @@
  * Probes a broken installation: its oldest parked delivery is attempted out of turn, and stays in its queue if the attempt fails.
  *
  * A delivery that the receiver rejects says little about the receiver. The next probe therefore uses the delivery after it, so that
- * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there a delivery that is
- * rejected for good is given up, as it would be in its turn.
+ * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there the probe is a
+ * delivery that is the next one of its order, and is given up when it is rejected for good, as it would be in its turn.
  */
 import { type Installation, isOrdered } from "../model/app.ts";
+import type { Delivery } from "../model/delivery.ts";
 import type { Attempt } from "./attempt.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { DEFERRED, givenUp } from "./disposition.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { HandedOut, HandOut, ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
+import type { HandedOut, HandOut, MessageRef, ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import type { Turns } from "./throttle/turns.ts";
 import type { Tracing } from "./tracing-ports.ts";
@@ -24,6 +25,10 @@ export interface RecoveryProbeDependencies {
   readonly dispatcher: Pick<Dispatcher, "apply">;
   /** The oldest delivery of the queue after a sequence of the stream. */
   readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
+  /** Whether the owner of the queues has nothing in hand that comes before the delivery of an ordered app. */
+  readonly isNextInOrder: (delivery: Delivery) => Promise<boolean>;
+  /** A delivery of an ordered app is a dead letter now, which may stop its key. */
+  readonly onGivenUp: (delivery: Delivery, deadLetter: number, source: MessageRef) => Promise<void>;
   /** Removes the delivery from its queue. */
   readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
   readonly isBroken: (installationUuid: string) => boolean;
@@ -53,12 +58,17 @@ export type ProbeResult = "delivered" | "failed" | "deferred";
 /** `rejected`: the receiver refuses it. `given-up`: rejected for good, and now in dead letters. */
 type ProbeEnd = ProbeResult | "rejected" | "given-up";
 
+/** Deliveries of an ordered app that a probe looks at. */
+const MOST_LOOKED_AT = 32;
+
 export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): RecoveryProbe {
   const {
     queueBusy,
     registry,
     dispatcher,
     parkedAfter,
+    isNextInOrder,
+    onGivenUp,
     removeParked,
     isBroken,
     circuitOpen,
@@ -83,6 +93,18 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
     }
   };
 
+  /** The first one that overtakes nothing: an older delivery of its order may wait for a retry, or be a dead letter that stops it. */
+  const nextInOrder = async (queue: ParkedQueue): Promise<ParkedDelivery | null> => {
+    for (let looked = 0, at = 0; looked < MOST_LOOKED_AT; looked++) {
+      const found = await parkedAfter(queue, at);
+      if (found === null) break;
+      at = found.source.sequence;
+      if (await skipDelivered(found.delivery)) await removeParked(found);
+      else if (await isNextInOrder(found.delivery)) return found;
+    }
+    return null;
+  };
+
   const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<ProbeEnd> => {
     const share = `probe:${delivery.installationUuid}`;
     const destination = destinationOf(delivery.installationUuid);
@@ -105,7 +127,8 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
         const isRejected = isRejectedForGood || disposition.record?.outcome === "rejected";
         if (isRejected && !isOrdered(registry.app(delivery.app))) return "rejected";
         if (!isGivenUp) return "failed";
-        await dispatcher.apply(disposition, source, span);
+        const deadLetter = await dispatcher.apply(disposition, source, span);
+        if (deadLetter !== null) await onGivenUp(disposition.delivery, deadLetter, source);
         return "given-up";
       });
     } finally {
@@ -118,7 +141,8 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
     isPossible: ({ app, uuid }) => queueBusy({ app, installationUuid: uuid }) && !circuitOpen(app),
 
     async prepare({ app, uuid }) {
-      const found = await nextIn({ app, installationUuid: uuid }, uuid);
+      const queue = { app, installationUuid: uuid };
+      const found = await (isOrdered(registry.app(app)) ? nextInOrder(queue) : nextIn(queue, uuid));
       if (found === null) return null;
       return async () => {
         const end = await attemptOnce(found);

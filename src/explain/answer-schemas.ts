@@ -21,6 +21,7 @@ const DELIVERY_EXAMPLE = {
   dead_letter: null,
   installation_status: "active",
   throttled: null,
+  stopped_by: null,
   circuit: "closed",
   attempts: [
     {
@@ -92,6 +93,14 @@ const timelineEntry = z
   })
   .meta({ id: "TimelineEntry", description: "One step of a delivery." });
 
+export const keyStop = z
+  .object({
+    delivery_id: z.string(),
+    dead_letter: z.int().meta({ description: "The sequence of its dead letter." }),
+    since: time,
+  })
+  .meta({ id: "KeyStop", description: "A delivery whose dead letter stops its order key." });
+
 const explainedDelivery = z
   .object({
     delivery_id: z.string().meta({ description: "The webhook-id header." }),
@@ -107,8 +116,8 @@ const explainedDelivery = z
         sequence: z.int(),
         queue: z.string().meta({ description: "The subject of the parked stream." }),
         since: time,
-        because: z.enum(["disabled", "broken", "throttled", "circuit", "ordered", "queue"]),
-        expires_at: time.meta({ description: "When it goes to dead letters." }),
+        because: z.enum(["disabled", "broken", "stopped", "throttled", "circuit", "ordered", "queue"]),
+        expires_at: time.meta({ description: "When it goes to dead letters; behind a stop, when its key continues later." }),
       })
       .nullable(),
     dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),
@@ -117,6 +126,9 @@ const explainedDelivery = z
       .object({ until: time, response_code: z.int() })
       .nullable()
       .meta({ description: "The app's receiver has asked for a pause until then, with this answer; null: it has not, or that is over." }),
+    stopped_by: keyStop.nullable().meta({
+      description: "What stops its order key, which may be its own dead letter (`on_exhausted: stop`); null: nothing does.",
+    }),
     circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's current circuit state." }),
     attempts: z.array(explainedAttempt).meta({ description: "Known attempts, oldest first." }),
     skipped: z

@@ -7,6 +7,7 @@ import type { CircuitState } from "../model/circuit-state.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedSkip, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
 import { type BrokenAction, pauseReason } from "../model/installation-pause.ts";
+import { type KeyStop, keyStopView } from "../model/key-stop.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { Throttle } from "../model/throttle.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
@@ -29,6 +30,8 @@ export interface DeliveryFacts {
   readonly circuit: CircuitState;
   /** Null: the app is not throttled. */
   readonly throttle: Throttle | null;
+  /** The delivery that stops its order key, perhaps itself; null: none. */
+  readonly stop: KeyStop | null;
   /** When a broken installation is probed next, milliseconds since the epoch. */
   readonly probeDueAt: number | null;
   /** It is the oldest delivery of its parked queue, which recovery and circuit probes use. */
@@ -67,6 +70,7 @@ export function explainState(facts: DeliveryFacts): ExplainedDelivery {
       located?.stream === "dead-letters" ? deadLetterOf(located) : remaining?.kind === "dead-letter" ? deadLetterOf(remaining) : null,
     installation_status: registered.installation?.status ?? "uninstalled",
     throttled: throttledOf(facts),
+    stopped_by: facts.stop && keyStopView(facts.stop),
     circuit: facts.circuit.state,
     attempts: [...attempts],
     skipped: (facts.history?.skips ?? []).map(skipOf),
@@ -126,7 +130,7 @@ function stateOf(facts: DeliveryFacts): State {
     case "parked":
       return parked(located, facts);
     case "dead-letters":
-      return deadLettered(located);
+      return deadLettered(located, facts.stop);
     default:
       return notInStreams(facts);
   }
@@ -167,7 +171,7 @@ function throttledOf({ throttle }: DeliveryFacts): ExplainedDelivery["throttled"
 }
 
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
-  const { throttle, circuit, probeDueAt, isOldest } = facts;
+  const { throttle, circuit, stop, probeDueAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined)
@@ -191,6 +195,8 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
             `the app's circuit is open until ${toRfc3339(circuit.openUntil)}; then one delivery probes it, and a success releases the others`,
           )
         : at(null, "the app's circuit is half open; one delivery is probing it");
+    case "stopped":
+      return at(null, stop === null ? "" : stoppedBy(stop));
     case "ordered":
       if (located.dueAt === null) return at(null, "the app is ordered, and earlier deliveries come first");
       return at(
@@ -206,15 +212,20 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
   }
 }
 
+const HOW_TO_CONTINUE = "replay, resend or delete it, or set the app's on_exhausted to continue";
+
+function stoppedBy({ deliveryId, deadLetter, since }: KeyStop): string {
+  const stopped = `dead letter ${deadLetter} (delivery ${deliveryId}) has stopped its order key since ${toRfc3339(since)}`;
+  return `${stopped}; ${HOW_TO_CONTINUE}`;
+}
+
 type GivenUp = Pick<LocatedDelivery & { stream: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };
 
-function deadLettered({ sequence, reason, error }: GivenUp): State {
+function deadLettered({ sequence, reason, error }: GivenUp, stop: KeyStop | null = null): State {
   const why = error === null ? reason : `${reason}: ${error}`;
-  return {
-    state: "dead_letter",
-    detail: `given up (${why}); dead letter ${sequence} can be replayed`,
-    nextAttemptAt: null,
-  };
+  const isStop = stop?.deadLetter === sequence;
+  const next = isStop ? `has stopped its order key since ${toRfc3339(stop.since)}; ${HOW_TO_CONTINUE}` : "can be replayed";
+  return { state: "dead_letter", detail: `given up (${why}); dead letter ${sequence} ${next}`, nextAttemptAt: null };
 }
 
 function notInStreams({ stored, history, remaining, attempts }: DeliveryFacts): State {
@@ -261,10 +272,11 @@ function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): nu
 /** The admission's decision if it were made now. */
 function becauseOf(
   { ofInstallation, dueAt }: LocatedDelivery & { stream: "parked" },
-  { registered, throttle, circuit }: DeliveryFacts,
+  { registered, stop, throttle, circuit }: DeliveryFacts,
 ): ParkedBecause {
   const status = registered.installation?.status;
   if (ofInstallation && (status === "disabled" || status === "broken")) return status;
+  if (stop !== null) return "stopped";
   // An ordered delivery may have to wait for longer.
   if (throttle !== null && throttle.until >= (dueAt ?? 0)) return "throttled";
   if (circuit.state !== "closed") return "circuit";

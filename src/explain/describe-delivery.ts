@@ -1,5 +1,5 @@
 /** Describes one delivery: adds what the registry, the circuit and the parked queue say now to what was found of it. */
-import type { Installation } from "../model/app.ts";
+import { type Installation, isOrdered } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
 import type { BrokenAction } from "../model/installation-pause.ts";
@@ -43,7 +43,7 @@ type LocatedParked = LocatedDelivery & { stream: "parked" };
 
 export function createDescribeDelivery(dependencies: DescribeDependencies, options: DescribeOptions): DescribeDelivery {
   const { registry, index, clock } = dependencies;
-  const { circuitOf, throttleOf, oldestParked } = dependencies.sources;
+  const { circuitOf, throttleOf, stopOf, oldestParked } = dependencies.sources;
   const { maxParkedAgeMs, probeIntervalMs, brokenAction } = options;
 
   const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
@@ -60,11 +60,13 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
   return async ({ deliveryId, app, installationUuid }, { history, located, stored, remaining, rows }) => {
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
     const circuit = circuitOf(app);
+    const isStoppable = isOrdered(registered.app) && registered.app?.onExhausted === "stop";
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
     const ownRows = rows.filter((row) => row.delivery_id === deliveryId);
     return explainState({
       ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit },
       throttle: throttleOf(app),
+      stop: isStoppable && located !== null ? await stopOf(located.delivery) : null,
       attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),
       probeDueAt: registered.installation === undefined ? null : await probeDueAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),

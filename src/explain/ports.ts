@@ -2,6 +2,8 @@
 import type { ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
+import type { Delivery } from "../model/delivery.ts";
+import type { KeyStop } from "../model/key-stop.ts";
 import type { Throttle } from "../model/throttle.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
@@ -17,6 +19,8 @@ export interface DeliverySources {
   circuitOf(app: string): CircuitState;
   /** Null: the app is not throttled. */
   throttleOf(app: string): Throttle | null;
+  /** The delivery that stops this one's order key, perhaps itself; null: none, as far as is known. */
+  stopOf(delivery: Delivery): Promise<KeyStop | null>;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }
 

@@ -13,7 +13,7 @@ export interface StoredText {
   readonly text: string;
 }
 
-/** Null for a message that can't be decoded. */
+/** Null for a message that can't be decoded, or is no place of its delivery. */
 export type ReadLocated = (stream: StreamLocation["stream"], message: StoredText) => LocatedDelivery | null;
 
 export function createReadLocated({ parseRetry, parseParked }: Subjects): ReadLocated {
@@ -21,7 +21,9 @@ export function createReadLocated({ parseRetry, parseParked }: Subjects): ReadLo
     try {
       if (stream === "dead-letters") return deadLetterIn(message);
       const { subject, sequence, storedAt, text } = message;
-      const { delivery, dueAt } = decodeDeliveryMessage(text);
+      const { delivery, dueAt, blockedBy } = decodeDeliveryMessage(text);
+      // Its dead letter is where it is.
+      if (blockedBy !== undefined) return null;
       const found = { sequence, storedAt, delivery };
       if (stream === "retries") return { ...found, stream, dueAt: dueAt ?? storedAt, tierS: parseRetry(subject)?.tierS ?? 0 };
       return { ...found, stream, dueAt, queue: subject, ofInstallation: parseParked(subject)?.installationUuid != null };

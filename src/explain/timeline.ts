@@ -28,11 +28,9 @@ function waitOf({ state, detail, retry, parked, next_attempt_at: next, dead_lett
   const due = next === null || state === "pending" ? [] : [entry(next, "due", "the next attempt is due")];
   if (retry !== null) return [entry(retry.stored_at, "waiting", `waits for a retry: ${detail}`), ...due];
   if (parked === null) return due;
-  return [
-    entry(parked.since, "waiting", detail),
-    ...due,
-    entry(parked.expires_at, "expires", "goes to dead letters if it is still parked"),
-  ];
+  const expires = entry(parked.expires_at, "expires", "goes to dead letters if it is still parked");
+  // It gets its turn, and expires, when its key continues.
+  return [entry(parked.since, "waiting", detail), ...due, ...(parked.because === "stopped" ? [] : [expires])];
 }
 
 function endOf({ state, attempts, delivered_at: deliveredAt, dead_letter: deadLetter, detail }: Described): TimelineEntry[] {

@@ -105,6 +105,7 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
     delivery: Delivery,
     encode: (stored: Delivery) => string,
     from: { readonly source: MessageRef; readonly trace: TraceHeaders },
+    isPlace = true,
   ): Promise<StoredMessageRef> => {
     const { source } = from;
     requireLease(source);
@@ -119,7 +120,7 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
       body: () => encode(stored),
     });
     // A fenced message that was stored too late has no effect: its delivery is not where it says.
-    if (fence === "" || source.isOurs?.() !== false) onStored(stored, { stream: target.stream, sequence: ref.sequence });
+    if (isPlace && (fence === "" || source.isOurs?.() !== false)) onStored(stored, { stream: target.stream, sequence: ref.sequence });
     return ref;
   };
 
@@ -139,7 +140,7 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
         return encodeDeliveryMessage({ delivery: parked, dueAt, delayMs: 0, notBefore: false, ...blocked });
       };
       const subject = names.parked(queue.app, queue.installationUuid);
-      return storeDelivery({ stream: "parked", subject }, delivery, encode, { source, trace });
+      return storeDelivery({ stream: "parked", subject }, delivery, encode, { source, trace }, blockedBy === undefined);
     },
 
     deadLetter(delivery, reason, error, source, trace = delivery.event) {

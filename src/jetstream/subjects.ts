@@ -71,8 +71,12 @@ export interface Subjects {
   statusFilters(topic: StatusTopic, app: string | null): readonly string[];
   readonly allStatus: string;
 
-  /** Asks the owner of the queues which deliveries it is attempting. This subject and the next four belong to no stream. */
+  /** Asks the owner of the queues which deliveries it is attempting. This subject and the next six belong to no stream. */
   readonly inFlight: string;
+  /** Asks the owner of the queues about the order of deliveries. */
+  readonly order: string;
+  /** Dead letters were removed. */
+  readonly removedDeadLetters: string;
   /** Attempt counts that replicas exchange. */
   readonly attemptCounts: string;
   /** Replicas say here that they are alive, and which revision they have seen. */
@@ -188,6 +192,7 @@ export function createSubjects(prefix: string): Subjects {
     allStatus: `${prefix}.status.>`,
 
     inFlight: `${prefix}.in-flight`,
+    ...{ order: `${prefix}.order`, removedDeadLetters: `${prefix}.removed-dead-letters` },
     attemptCounts: `${prefix}.attempt-counts`,
     replicas: `${prefix}.replicas`,
     retryNow: `${prefix}.retry-now`,

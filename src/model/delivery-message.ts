@@ -2,6 +2,7 @@
  * A delivery with its whole event, as a message of the retries and parked streams and in dead letters. `data` and `actor` remain the
  * publisher's own JSON text.
  */
+import type { OrderBy } from "./app.ts";
 import { toRfc3339 } from "./clock.ts";
 import type { Delivery, SpentAttempts } from "./delivery.ts";
 import type { Event } from "./event.ts";
@@ -21,8 +22,18 @@ export interface DeliveryMessage {
   readonly delayMs: number;
   /** No attempt before dueAt. */
   readonly notBefore: boolean;
-  /** In an ordered queue: the sequence of the dead letter that stops the key. */
-  readonly blockedBy?: number;
+  /** In an ordered queue: the delivery is a dead letter, which stops its key. */
+  readonly blockedBy?: BlockedBy;
+}
+
+/** A delivery in dead letters stops its order key. */
+export interface BlockedBy {
+  /** Sequence of the dead letter. */
+  readonly deadLetter: number;
+  /** The app's `order_by` at the time; null, as the next: an earlier version did not store it. */
+  readonly orderBy: OrderBy | null;
+  /** Milliseconds since the epoch. */
+  readonly since: number | null;
 }
 
 interface WireAttempt {
@@ -68,7 +79,7 @@ export function encodeDeliveryMessage({ delivery, dueAt, delayMs, notBefore, blo
     floor: notBefore,
     event_sequence: delivery.eventSequence,
     stores: delivery.stores,
-    ...(blockedBy === undefined ? {} : { blocked_by: blockedBy }),
+    ...(blockedBy === undefined ? {} : blockedByToWire(blockedBy)),
   });
   return `${head.slice(0, -1)},"event":${encodeEvent(event)}}`;
 }
@@ -117,7 +128,7 @@ export function decodeDeliveryMessage(text: string): DeliveryMessage {
     dueAt: optionalTimeIn(wire, "due_at"),
     delayMs: numberIn(wire, "delay_ms"),
     notBefore: members["floor"] === true,
-    ...(members["blocked_by"] == null ? {} : { blockedBy: numberIn(wire, "blocked_by") }),
+    ...(members["blocked_by"] == null ? {} : { blockedBy: blockedByIn(wire) }),
   };
 }
 
@@ -147,6 +158,18 @@ export function eventIn(members: Readonly<Record<string, unknown>>, text: string
     publishedAt: optionalTimeIn(wire, "published_at") ?? timeIn(wire, "occurred_at"),
     traceparent: optionalStringIn(wire, "traceparent"),
     tracestate: optionalStringIn(wire, "tracestate"),
+  };
+}
+
+function blockedByToWire({ deadLetter, orderBy, since }: BlockedBy): object {
+  return { blocked_by: deadLetter, blocked_order_by: orderBy, blocked_since: since === null ? null : toRfc3339(since) };
+}
+
+function blockedByIn(wire: JsonObject): BlockedBy {
+  return {
+    deadLetter: numberIn(wire, "blocked_by"),
+    orderBy: optionalStringIn(wire, "blocked_order_by") as OrderBy | null,
+    since: optionalTimeIn(wire, "blocked_since"),
   };
 }
 

@@ -4,10 +4,11 @@
  */
 
 import type { SubjectCounts } from "../jetstream/subject-counts.ts";
-import type { App } from "../model/app.ts";
+import { type App, isOrdered } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
+import { type AppStops, keyStopView } from "../model/key-stop.ts";
 import type { RecentAttempts } from "../model/recent-attempts.ts";
 import { redactedUrl } from "../model/redaction/redacted-url.ts";
 import type { Volume } from "../model/stats.ts";
@@ -49,6 +50,8 @@ export interface ReadOverviewDependencies {
   readonly circuitOf: (app: string) => CircuitState;
   /** Null: the app is not throttled. */
   readonly throttleOf: (app: string) => Throttle | null;
+  /** The apps with stopped order keys; null: the owner of the queues does not answer. */
+  readonly keyStops: () => Promise<ReadonlyMap<string, AppStops> | null>;
   /** When the app began to fail; null: it is healthy. */
   readonly failingSince: (app: string) => number | null;
   /** @throws AppError REDIS_UNREACHABLE */
@@ -108,13 +111,21 @@ interface Counts {
   readonly volumes: ReadonlyMap<string, readonly Volume[]> | null;
   readonly recent: ReadonlyMap<string, RecentAttempts> | null;
   readonly streams: SubjectCounts | null;
+  readonly stops: ReadonlyMap<string, AppStops> | null;
   readonly problems: readonly OverviewProblem[];
 }
 
 const FROM_REDIS = ["attempts", "delivered", "health.attempts", "health.failures", "health.by_code", "health.last_success_at"];
 
 async function readCounts(
-  { volumes, recentOfApps, subjectCounts, isBusUp, clock }: ReadOverviewDependencies & { readonly recentOfApps: ReadRecentOfApps },
+  {
+    volumes,
+    recentOfApps,
+    subjectCounts,
+    keyStops,
+    isBusUp,
+    clock,
+  }: ReadOverviewDependencies & { readonly recentOfApps: ReadRecentOfApps },
   apps: readonly App[],
   at: number,
 ): Promise<Counts> {
@@ -132,7 +143,8 @@ async function readCounts(
     );
     return [ofApps, await recentOfApps(apps, ofApps, hours.at(-1) ?? at)] as const;
   };
-  const [[foundVolumes, recent], streams] = await Promise.all([
+  const mayStop = apps.some((app) => isOrdered(app) && app.onExhausted === "stop");
+  const [[foundVolumes, recent], streams, stops] = await Promise.all([
     unless(fromRedis(), FROM_REDIS).then((found) => found ?? [null, null]),
     unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busUnreachable()), [
       "parked",
@@ -140,12 +152,18 @@ async function readCounts(
       "dead_letters",
       "unreadable",
     ]),
+    mayStop
+      ? unless(
+          keyStops().then((found) => found ?? Promise.reject(ownerUnreachable())),
+          ["stopped"],
+        )
+      : new Map(),
   ]);
-  return { at, hours, volumes: foundVolumes, recent, streams, problems };
+  return { at, hours, volumes: foundVolumes, recent, streams, stops, problems };
 }
 
 function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
-  const { at, hours, volumes, recent, streams, problems } = counts;
+  const { at, hours, volumes, recent, streams, stops, problems } = counts;
   const installations = new Map(apps.map(({ slug }) => [slug, { active: 0, broken: 0, disabled: 0 }]));
   for (const { app, status } of index.installations()) {
     const byStatus = installations.get(app);
@@ -163,6 +181,7 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
       installations: installations.get(slug),
       circuit: { state: circuit.state, open_until: circuit.state === "closed" ? null : toRfc3339(circuit.openUntil) },
       throttled: throttle && { until: toRfc3339(throttle.until), response_code: throttle.responseCode },
+      stopped: stopsView(stops?.get(slug)),
       health: appHealthView(failingSince(slug), recent && (recent.get(slug) ?? null)),
       parked: streams && (streams.parked.get(slug) ?? 0),
       parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
@@ -177,6 +196,14 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
     subjectCounts: streams,
     recent,
   };
+}
+
+function stopsView(stops: AppStops | undefined): object | null {
+  return stops === undefined ? null : { keys: stops.keys, oldest: keyStopView(stops.oldest) };
+}
+
+function ownerUnreachable(): AppError {
+  return new AppError("NATS_UNREACHABLE", "the replica that owns the queues does not answer", { retryable: true });
 }
 
 function busUnreachable(): AppError {

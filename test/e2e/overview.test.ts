@@ -125,6 +125,7 @@ describe("the overview", () => {
       installations: { active: 0, broken: 0, disabled: 1 },
       circuit: { state: "closed", open_until: null },
       throttled: null,
+      stopped: null,
       health: { state: "healthy", since: null, attempts: 1, failures: 1, by_code: { 422: 1 }, last_success_at: null },
       parked: 1,
       parked_in_app_queue: 0,

@@ -32,7 +32,7 @@ import { connectRedis } from "../../src/storage/redis.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anEvent, UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
-import { replayAll } from "../support/replay-all.ts";
+import { replayAll, storeUnorderedAgain } from "../support/replay-all.ts";
 import { freePort, type Server, startNatsServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -265,7 +265,7 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
 
 describe("dead letters", () => {
   const deadLettersOf = (names: Subjects, over: { connection: NatsConnection; manager: JetStreamManager }) =>
-    createDeadLetters({ ...over, names, appCreatedAt: () => null });
+    createDeadLetters({ ...over, names, appCreatedAt: () => null, onRemoved() {} });
 
   test("are listed in answers of a bounded size, however large each is", async () => {
     const names = freshNames();
@@ -301,7 +301,8 @@ describe("dead letters", () => {
       const deadLetters = deadLettersOf(names, { connection: slow, manager: await slow.jetstreamManager() });
       const { items, next } = await deadLetters.list({ app: "acme" }, 0, 1_000);
       expect([items.map(({ sequence }) => sequence), next]).toEqual([Array.from({ length: 24 }, (_, n) => n + 1), null]);
-      const replay = createReplay({ deadLetters, streams, names, match: () => [], tracing: createTracing(null), clock: systemClock });
+      const storeAgain = storeUnorderedAgain(streams);
+      const replay = createReplay({ deadLetters, storeAgain, streams, names, match: () => [], tracing: createTracing(null) });
       expect(await replayAll(replay, { app: null })).toEqual({ matched: 24, replayed: 24, skipped: 0 });
       expect((await manager.streams.info(names.streams.deadLetters)).state.messages).toBe(0);
       expect((await manager.streams.info(names.streams.retries)).state.messages).toBe(24);

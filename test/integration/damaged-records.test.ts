@@ -26,7 +26,7 @@ import { createStatsQuery } from "../../src/storage/stats-query.ts";
 import { createTracing } from "../../src/telemetry/tracing.ts";
 import { aDelivery, anAttempt, anEvent, LIFETIMES, UUID } from "../support/builders.ts";
 import { cases, hostileJson, mutated } from "../support/fuzz.ts";
-import { replayAll } from "../support/replay-all.ts";
+import { replayAll, storeUnorderedAgain } from "../support/replay-all.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { silentLogger } from "../support/silent-logger.ts";
 
@@ -67,8 +67,9 @@ async function freshWorld(): Promise<World> {
     ...{ publish: createPipelinedPublish(connection, systemClock), names, clock: systemClock, logger: silentLogger },
     ...{ isUp: () => true, maxPayloadBytes: () => 1_000_000, onStored: () => {}, onDeadLetter: () => {} },
   });
-  const deadLetters = createDeadLetters({ connection, manager, names, appCreatedAt: () => null });
-  const replay = createReplay({ deadLetters, streams, names, match: () => [], tracing: createTracing(null), clock: systemClock });
+  const deadLetters = createDeadLetters({ connection, manager, names, appCreatedAt: () => null, onRemoved() {} });
+  const storeAgain = storeUnorderedAgain(streams);
+  const replay = createReplay({ deadLetters, storeAgain, streams, names, match: () => [], tracing: createTracing(null) });
   return { names, streams, deadLetters, replay, publish: async (subject, body) => (await jetStream.publish(subject, body)).seq };
 }
 

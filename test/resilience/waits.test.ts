@@ -143,27 +143,30 @@ describe.concurrent("an app with order_by", () => {
     await posthorn.end();
   });
 
-  test("whose key stops with a dead letter continues with its replay", async () => {
+  test("is probed with the next one of an order, not with one that was stored behind it", async () => {
     const { bus, receiver, start } = await aPlatform();
-    const posthorn = await start();
-    await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [], on_exhausted: "stop" });
-    receiver.behave((request, response) => void response.writeHead(request.json().data["n"] === 1 ? 503 : 200).end());
-    for (let n = 0; n < 4; n++) await publish(bus, { k: "a", n });
-    await publish(bus, { k: "b", n: 9 });
-    const letters = async () => (await posthorn.api("GET", "/v1/dead-letters?order=oldest")).body.items as Array<{ sequence: number }>;
-    const [letter] = await eventually(async () => {
-      const found = await letters();
-      return found.length === 1 && found;
-    });
-    const numbers = (): unknown[] => receiver.requests.map((request) => request.json().data["n"]);
-    await eventually(() => numbers().includes(9));
-    // Two looks of the owner: those behind it stay where they are.
-    await new Promise((resolve) => setTimeout(resolve, 7_000));
-    expect(numbers().filter((n) => n !== 9)).toEqual([0, 1]);
+    const posthorn = await start({ POSTHORN_BROKEN_PROBE_INTERVAL: "200ms", POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [3_600] });
+    const asked = (): string[] => receiver.requests.map((request) => `${request.json().data["k"]}${request.json().data["n"]}`);
+    const status = async () => (await posthorn.api("GET", `/v1/installations/${uuid}`)).body.status;
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    for (const data of [
+      { k: "a", n: 1 },
+      { k: "a", n: 2 },
+      { k: "b", n: 1 },
+      { k: "a", n: 3 },
+    ])
+      await publish(bus, data);
+    await eventually(async () => (await posthorn.api("GET", `/v1/installations/${uuid}/health`)).body.parked.deliveries === 4);
+    // The first of one key waits for its retry when that of the other breaks the installation.
+    receiver.behave((request, response) => void response.writeHead(request.json().data["k"] === "b" ? 410 : 503).end());
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    await eventually(async () => (await status()) === "broken" && receiver.requests.length >= 2);
+    await eventually(() => receiver.requests.length > 2);
+    expect(new Set(asked())).toEqual(new Set(["a1", "b1"]));
     receiver.behave(answer(200));
-    await posthorn.api("POST", `/v1/dead-letters/${letter?.sequence}/replay`);
-    await eventually(() => numbers().length === 6);
-    expect(numbers().filter((n) => n !== 9)).toEqual([0, 1, 1, 2, 3]);
+    await eventually(async () => asked().includes("a3"));
+    expect([await status(), inversions(receiver), asked().slice(-3)]).toEqual(["active", 0, ["a1", "a2", "a3"]]);
     await posthorn.end();
   });
 
@@ -182,6 +185,131 @@ describe.concurrent("an app with order_by", () => {
     expect([inversions(receiver), twice(receiver)]).toEqual([0, 0]);
     expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
     await posthorn.end();
+  });
+});
+
+describe("a key that a dead letter stops", () => {
+  let replicas: Posthorn[];
+  let bus: Bus;
+  let streamOf: Platform["streamOf"];
+  let manager: JetStreamManager;
+  let start: Platform["start"];
+
+  beforeAll(async () => {
+    ({ bus, start, streamOf, manager } = await aPlatform());
+    replicas = [await start(), await start()];
+  });
+
+  let asked = 0;
+  /** The owner of the queues and another replica in turn. */
+  const any = (): Posthorn => replicas[asked++ % replicas.length] as Posthorn;
+
+  /** One fails of four with the same key, in an organization of its own; another key is well. */
+  async function stopped() {
+    const receiver = await startReceiver();
+    stopping.push(receiver.stop);
+    receiver.behave((request, response) => void response.writeHead(request.json().data["n"] === 1 ? 503 : 200).end());
+    const organization_id = randomUUID();
+    const { slug, uuid } = await any().install({
+      ...{ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [], on_exhausted: "stop", organization_id },
+    });
+    const ids = [0, 1, 2, 3].map((n) => `${slug}-${n}`);
+    for (const [n, id] of ids.entries()) await publish(bus, { k: "a", n }, { id, organization_id, project_id: "7" });
+    await publish(bus, { k: "b", n: 9 }, { organization_id, project_id: "8" });
+    const deliveryId = (n: number): string => deliveryIdOf(ids[n] ?? "", uuid);
+    const api: Posthorn["api"] = (method, path, body) => any().api(method, path, body);
+    const letters = async (): Promise<Array<{ sequence: number; delivery_id: string }>> =>
+      (await api("GET", `/v1/dead-letters?app=${slug}`)).body.items;
+    const stop = async () => (await api("GET", `/v1/apps/${slug}/overview`)).body.items[0].stopped;
+    const explained = async (n: number) => (await api("GET", `/v1/deliveries/${deliveryId(n)}`)).body.delivery;
+    const [letter] = await eventually(async () => (await letters()).length === 1 && letters());
+    await eventually(async () => (await stop())?.keys === 1 && (await explained(1))?.stopped_by);
+    const numbers = (): unknown[] => receiver.requests.map((request) => request.json().data["n"]);
+    const ofKey = (): unknown[] => numbers().filter((n) => n !== 9);
+    const sequence = letter?.sequence ?? 0;
+    return { receiver, slug, deliveryId, explained, api, letters, sequence, stop, numbers, ofKey };
+  }
+
+  const nothingIsParked = (slug: string) =>
+    eventually(async () => {
+      const { state } = await manager.streams.info(streamOf("PARKED"), { subjects_filter: ">" });
+      return Object.keys(state.subjects ?? {}).every((subject) => !subject.endsWith(slug));
+    });
+
+  test("says so wherever it is looked at: which dead letter, since when, and what to do", async () => {
+    const { slug, sequence, deliveryId, explained, stop, api } = await stopped();
+    const shown = { delivery_id: deliveryId(1), dead_letter: sequence, since: expect.stringMatching(/Z$/) };
+    const { since } = (await explained(1)).stopped_by;
+    const why = `dead letter ${sequence} (delivery ${deliveryId(1)}) has stopped its order key since ${since}`;
+    const whatToDo = "replay, resend or delete it, or set the app's on_exhausted to continue";
+    expect(await stop()).toEqual({ keys: 1, oldest: shown });
+    expect(await explained(1)).toMatchObject({
+      ...{ state: "dead_letter", stopped_by: shown, parked: null },
+      detail: expect.stringContaining(`dead letter ${sequence} has stopped its order key since ${since}; ${whatToDo}`),
+    });
+    const waiting = await eventually(async () => {
+      const { items } = (await api("GET", `/v1/deliveries?app=${slug}&state=parked`)).body;
+      return items.length === 2 && items;
+    });
+    expect(waiting.map(({ delivery_id: id }: { delivery_id: string }) => id).sort()).toEqual([deliveryId(2), deliveryId(3)].sort());
+    for (const one of [...waiting, await explained(3)])
+      expect(one).toMatchObject({
+        ...{ state: "parked", stopped_by: shown, parked: { because: "stopped" } },
+        detail: expect.stringContaining(`: ${why}; ${whatToDo}`),
+      });
+    // Its own message in the queue is no second delivery.
+    const { items: all } = (await api("GET", `/v1/deliveries?app=${slug}&limit=100`)).body;
+    expect(all.map(({ state }: { state: string }) => state).sort()).toEqual(["dead_letter", "delivered", "delivered", "parked", "parked"]);
+  });
+
+  test.each(["replay", "resend"])("continues with its %s, which is the only one, and settles the dead letter", async (how) => {
+    const { receiver, api, slug, sequence, deliveryId, ofKey, letters } = await stopped();
+    expect(ofKey()).toEqual([0, 1]);
+    receiver.behave(answer(200));
+    const path = how === "replay" ? `/v1/dead-letters/${sequence}/replay` : `/v1/deliveries/${deliveryId(1)}/resend`;
+    expect((await api("POST", path)).status).toBe(202);
+    await eventually(() => ofKey().length === 5);
+    expect(await letters()).toEqual([]);
+    expect((await api("POST", "/v1/dead-letters/replay", { app: slug })).body).toMatchObject({ matched: 0 });
+    expect(ofKey()).toEqual([0, 1, 1, 2, 3]);
+    await nothingIsParked(slug);
+  });
+
+  test("stops again with the dead letter of a replay that fails, over a change of the owner", async () => {
+    const { receiver, api, slug, sequence, ofKey, letters, stop } = await stopped();
+    await api("POST", `/v1/dead-letters/${sequence}/replay`);
+    const again = await eventually(async () => {
+      const [letter] = await letters();
+      return letter !== undefined && letter.sequence !== sequence && (await stop())?.oldest.dead_letter === letter.sequence && letter;
+    });
+    const owner = replicas.findIndex(isOwner);
+    const [gone] = replicas.splice(owner, 1);
+    await gone?.end();
+    replicas.push(await start());
+    await eventually(async () => (await stop())?.oldest.dead_letter === again.sequence);
+    expect(ofKey()).toEqual([0, 1, 1]);
+    receiver.behave(answer(200));
+    await api("POST", `/v1/dead-letters/${again.sequence}/replay`);
+    await eventually(() => ofKey().length === 6);
+    expect(ofKey()).toEqual([0, 1, 1, 1, 2, 3]);
+    await nothingIsParked(slug);
+  });
+
+  test.each([
+    ["its dead letter is deleted", {}, "DELETE", ({ sequence }: { sequence: number }) => `/v1/dead-letters/${sequence}`],
+    ["on_exhausted becomes continue", { on_exhausted: "continue" }, "PATCH", ({ slug }: { slug: string }) => `/v1/apps/${slug}`],
+    ["the order is that of the app", { order_by: "app" }, "PATCH", ({ slug }: { slug: string }) => `/v1/apps/${slug}`],
+    ["there is no order any more", { order_by: "none" }, "PATCH", ({ slug }: { slug: string }) => `/v1/apps/${slug}`],
+  ])("continues without what stopped it when %s", async (_when, change, method, path) => {
+    const platform = await stopped();
+    const { slug, api, ofKey, stop } = platform;
+    const body = method === "PATCH" ? change : undefined;
+    expect((await api(method, path(platform), body)).status).toBeLessThan(300);
+    await eventually(() => ofKey().length === 4);
+    expect(ofKey().slice(0, 2)).toEqual([0, 1]);
+    if (!("order_by" in change && change.order_by === "none")) expect(ofKey()).toEqual([0, 1, 2, 3]);
+    await eventually(async () => (await stop()) === null);
+    await nothingIsParked(slug);
   });
 });
 

@@ -57,7 +57,8 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       access: "admin",
       forApp: "act",
       forOrganization: "act",
-      summary: "Resends a delivery of the last days, whatever its state. The attempts are logged but not counted.",
+      summary:
+        "Resends a delivery of the last days, whatever its state, in place of its dead letter. The attempts are logged but not counted.",
       params: z.object({ id: deliveryId }),
       answers: {
         202: answer("stored for delivery", resent),

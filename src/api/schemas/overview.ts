@@ -1,5 +1,6 @@
 /** Answers that the dashboard shows: the overview, and the installations of an app. */
 import { z } from "zod";
+import { keyStop } from "../../explain/answer-schemas.ts";
 import { CIRCUIT_STATES } from "../../model/circuit-state.ts";
 import { appStatus } from "../../registry/records.ts";
 import { AT, brokenReason, brokenReasonExample, count, installationStatus, next, time, UUID } from "./common.ts";
@@ -38,6 +39,13 @@ const appAtAGlance = z
       description:
         "The app's receiver has asked for a pause: nothing of the app is attempted before `until`. response_code: of its answer, 429 or 503. Null when the app is not throttled.",
     }),
+    stopped: z
+      .strictObject({ keys: count.meta({ description: "Stopped keys." }), oldest: keyStop })
+      .nullable()
+      .meta({
+        description:
+          "Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped.",
+      }),
     health: appHealth,
     parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
     parked_in_app_queue: count.nullable().meta({
@@ -59,6 +67,7 @@ const glanceExample = {
   installations: { active: 11, broken: 1, disabled: 0 },
   circuit: { state: "closed", open_until: null },
   throttled: null,
+  stopped: null,
   health: { state: "healthy", since: null, attempts: 21, failures: 1, by_code: { "503": 1 }, last_success_at: AT },
   parked: 3,
   parked_in_app_queue: 0,

@@ -7,7 +7,8 @@ import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { type ParkElsewhere, waitsUntil } from "../parked/attempt-parked.ts";
 import type { EntryStore } from "./entry-store.ts";
-import { type Entry, NEVER } from "./order-entry.ts";
+import type { KeyStops } from "./key-stops.ts";
+import { type Entry, stopOf } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 import type { StoredQueues } from "./stored-queues.ts";
@@ -17,6 +18,7 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly index: OrderIndex;
   readonly queues: StoredQueues;
   readonly entryStore: EntryStore;
+  readonly keyStops: Pick<KeyStops, "isWanted">;
   /** Attempts may start: it is the owner, and all that is stored is known (ORDER-4). */
   readonly isRunning: () => boolean;
   /** The circuit is open. */
@@ -26,19 +28,10 @@ export interface EntryRunDependencies extends OrderedPorts {
 const SOON_MS = 50;
 
 export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entry) => Promise<void> {
-  const { app, index, queues, backlog, entryStore, attemptParked, dispatcher, poisonLimit, registry, clock, logger } = dependencies;
+  const { app, index, queues, entryStore, keyStops, attemptParked, dispatcher, poisonLimit, clock, logger } = dependencies;
   const { isFlowing, isRunning, isOwner, onCircuitOpen } = dependencies;
 
   const laterSoon = (entry: Entry): void => index.later(entry, clock.now() + SOON_MS);
-  /** Reads a delivery that is not in memory. @returns null when its message is gone */
-  const load = async (entry: Entry): Promise<Delivery | null> => {
-    while (entry.delivery === null) {
-      const sequence = entry.sequences.at(-1);
-      if (sequence === undefined) break;
-      index.loaded(entry, await backlog.at(sequence));
-    }
-    return entry.delivery;
-  };
 
   const move = async (entry: Entry, delivery: Delivery, { queue, why }: ParkElsewhere): Promise<void> => {
     const park = (): Promise<void> => dispatcher.park(delivery, queue, why, entryStore.sourceOf(entry), delivery.event);
@@ -56,18 +49,21 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
   };
 
   const giveUp = async (entry: Entry, disposition: DeadLetterDisposition): Promise<void> => {
-    const mayStop = disposition.reason !== "uninstalled" && index.orderBy() !== "none" && registry.app(app)?.onExhausted === "stop";
     const deadLetter = await entryStore.apply(entry, disposition);
-    if (!mayStop || deadLetter === null) return index.leave(entry);
-    await stop(entry, disposition.delivery, deadLetter);
+    if (deadLetter === null || disposition.reason === "uninstalled") return index.leave(entry);
+    entry.stop = stopOf(disposition.delivery, { deadLetter, orderBy: index.orderBy(), since: clock.now() }, clock.now());
+    await stopKey(entry, disposition.delivery);
   };
 
   /** The dead letter is stored. Until the entry is stored with it, only that is repeated, not the attempt. */
-  const stop = async (entry: Entry, delivery: Delivery, deadLetter: number): Promise<void> => {
-    entry.blockedBy = deadLetter;
-    await entryStore.store(entry, { ...delivery, stores: delivery.stores + 1 }, null, deadLetter);
-    logger.warn({ app, delivery_id: delivery.id, dead_letter: deadLetter }, "a key stops until its dead letter is replayed or deleted");
-    index.later(entry, NEVER);
+  const stopKey = async (entry: Entry, delivery: Delivery): Promise<void> => {
+    if (!keyStops.isWanted(entry)) return index.leave(entry);
+    await entryStore.store(entry, { ...delivery, stores: delivery.stores + 1 }, null);
+    logger.warn(
+      { app, delivery_id: delivery.id, dead_letter: entry.stop?.deadLetter },
+      "a key stops until its dead letter is replayed or deleted",
+    );
+    index.stopKey(entry);
   };
 
   const attempt = async (entry: Entry, delivery: Delivery, handOut: HandOut | null): Promise<void> => {
@@ -98,9 +94,9 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
 
   const run = async (entry: Entry): Promise<void> => {
     if (entry.isBeingStored || !(await isInTurn(dependencies, entry))) return laterSoon(entry);
-    const delivery = await load(entry);
+    const delivery = await load(dependencies, entry);
     if (delivery === null) return index.leave(entry);
-    if (entry.blockedBy !== undefined) return stop(entry, delivery, entry.blockedBy);
+    if (entry.stop !== null) return stopKey(entry, delivery);
     const { installationUuid } = delivery;
     if (queues.isUnread(installationUuid) && isFlowing({ app, installationUuid })) {
       queues.readFlowing();
@@ -129,6 +125,16 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
 /** Older deliveries of a stored one may still come as events: an owner that died has stored some, and others not (ORDER-4). */
 async function isInTurn({ isReadBefore }: Pick<OrderedPorts, "isReadBefore">, { event, eventSequence }: Entry): Promise<boolean> {
   return event !== null || isReadBefore(eventSequence ?? 0);
+}
+
+/** Reads a delivery that is not in memory. @returns null when its message is gone */
+async function load({ backlog, index }: Pick<EntryRunDependencies, "backlog" | "index">, entry: Entry): Promise<Delivery | null> {
+  while (entry.delivery === null) {
+    const sequence = entry.sequences.at(-1);
+    if (sequence === undefined) break;
+    index.loaded(entry, await backlog.at(sequence));
+  }
+  return entry.delivery;
 }
 
 function unnamed({ sequences }: Entry): HandledMessage {

@@ -39,9 +39,10 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
       ? { stream: parkedStream, sequence: sequences.at(-1) ?? 0, isOurs: isOwner, fence }
       : { stream: event.message.stream, sequence: event.message.sequence, isOurs: () => isOwner() && event.message.isOurs(), fence };
 
-  /** Stores the entry in the app's own queue, where it keeps its turn. @param blockedBy the dead letter that stops its key */
-  const store = async (entry: Entry, delivery: Delivery, dueAt: number | null, blockedBy?: number): Promise<void> => {
-    const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, blockedBy);
+  /** Stores the entry in the app's own queue, where it keeps its turn, or stops its key. */
+  const store = async (entry: Entry, delivery: Delivery, dueAt: number | null): Promise<void> => {
+    const { stop } = entry;
+    const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, stop ?? undefined);
     observer.stored("parked", delivery, "ordered");
     const parkedAt = delivery.firstParkedAt ?? clock.now();
     index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);

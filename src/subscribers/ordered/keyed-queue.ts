@@ -6,8 +6,8 @@
  */
 export interface KeyedItem {
   readonly key: string;
-  /** Its place among those of its key: the event's sequence. Equal places keep the order in which they came. */
-  readonly position: number;
+  /** Its place among those of its key: the event's sequence. Equal places keep the order in which they came. Fixed while it is queued. */
+  position: number;
   /** Not before; milliseconds since the epoch, 0: at once. */
   dueAt: number;
 }
@@ -56,6 +56,12 @@ export function createKeyedQueue<T extends KeyedItem>() {
       return head;
     },
 
+    /** Whether an item at that position would be its key's first. */
+    isFirst(key: string, position: number): boolean {
+      const known = keys.get(key);
+      return ((known && headOf(known)?.position) ?? Number.POSITIVE_INFINITY) > position;
+    },
+
     /** Whether nothing of its key is before it: an older one may come after it was started. */
     isOldest(item: T): boolean {
       const key = keys.get(item.key);
@@ -78,9 +84,12 @@ export function createKeyedQueue<T extends KeyedItem>() {
       heads.update(key);
     },
 
-    /** Heads that wait may start, other than those that are due only from `never` on. @returns how many */
-    makeDue(never: number): number {
-      const due = heads.later().filter((key) => (headOf(key)?.dueAt ?? never) < never);
+    /** Wanted heads that wait may start, other than those that are due only from `never` on. @returns how many */
+    makeDue(never: number, isWanted: (item: T) => boolean = () => true): number {
+      const due = heads.later().filter((key) => {
+        const head = headOf(key);
+        return head !== undefined && head.dueAt < never && isWanted(head);
+      });
       for (const key of due) {
         const head = headOf(key);
         if (head !== undefined) head.dueAt = 0;

@@ -2,7 +2,9 @@
 import type { HandledMessage } from "../../delivery/ports.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
+import type { BlockedBy } from "../../model/delivery-message.ts";
 import { valueAt } from "../../model/json-pointer.ts";
+import type { KeyStop } from "../../model/key-stop.ts";
 import type { KeyedItem } from "./keyed-queue.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
@@ -23,21 +25,22 @@ export interface Entry extends KeyedItem {
   readonly mayBeDone: boolean;
   /** When the next attempt of a stored one is due. */
   readonly retryAt: number | null;
-  /** The dead letter that stops the key. */
-  blockedBy: number | undefined;
-  /** Since when that dead letter is gone; milliseconds since the epoch. */
-  unblockedAt: number | null;
+  /** It is a dead letter, and stops its key (STOP-1). */
+  stop: EntryStop | null;
   isBeingStored: boolean;
+}
+
+export interface EntryStop extends KeyStop, Omit<BlockedBy, "since"> {
+  readonly installationUuid: string;
 }
 
 export const NEVER = Number.MAX_SAFE_INTEGER;
 
 export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: number, members: Partial<Entry>): Entry {
-  const { eventSequence, replay, stores } = delivery;
+  const { eventSequence, stores } = delivery;
   return {
     key: orderKeyOf(delivery, orderBy),
-    // Replays come after everything else, in the order in which they are found.
-    position: replay === null ? (eventSequence ?? NEVER) : NEVER,
+    position: eventSequence ?? NEVER,
     dueAt: 0,
     mark: dedupKeyOf(delivery),
     eventSequence,
@@ -49,11 +52,15 @@ export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: nu
     acceptedAt,
     mayBeDone: true,
     retryAt: null,
-    blockedBy: undefined,
-    unblockedAt: null,
+    stop: null,
     isBeingStored: false,
     ...members,
   };
+}
+
+/** @param storedAt when its message was, for one that does not say since when it stops its key */
+export function stopOf({ id, installationUuid }: Delivery, by: BlockedBy, storedAt: number): EntryStop {
+  return { ...by, deliveryId: id, installationUuid, since: by.since ?? storedAt };
 }
 
 /** Keys that come of values end here, however long the value is. */

@@ -7,7 +7,7 @@ import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
-import { createEntry, type Entry, NEVER, orderKeyOf } from "./order-entry.ts";
+import { createEntry, type Entry, NEVER, orderKeyOf, stopOf } from "./order-entry.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
 export type OrderIndex = ReturnType<typeof createOrderIndex>;
@@ -37,28 +37,26 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
     if (twin.delivery !== null) twin.delivery = { ...twin.delivery, stores: twin.stores };
   };
 
-  const addStored = ({ delivery, message, dueAt, blockedBy }: ParkedDelivery, sequences: number[]): void => {
+  const addStored = ({ delivery, message, storedAt, dueAt, blockedBy }: ParkedDelivery, sequences: number[]): void => {
     const isKept = set.hasRoom();
-    const blocker = delivery.replay === null ? undefined : set.blockerOf(delivery.id);
-    if (blocker !== undefined) set.leave(blocker);
     const entry = createEntry(delivery, orderBy, monotonicNow(), {
-      ...(blocker === undefined ? {} : { position: blocker.position }),
       delivery: isKept ? delivery : null,
       message: isKept ? message : null,
       sequences,
       // Without an order it waits for its retry where all others do.
-      dueAt: blockedBy !== undefined ? NEVER : orderBy === "none" ? 0 : (dueAt ?? 0),
+      dueAt: orderBy === "none" ? 0 : (dueAt ?? 0),
       retryAt: dueAt,
-      blockedBy,
+      stop: blockedBy === undefined ? null : stopOf(delivery, blockedBy, storedAt),
     });
     set.add(entry);
+    if (blockedBy !== undefined) set.stopKey(entry);
   };
 
   return {
     ...set,
     orderBy: () => orderBy,
     /** Entries that wait for their retry may start. Without an order none waits here. @returns how many */
-    makeDue: (): number => (orderBy === "none" ? 0 : set.makeDue(NEVER)),
+    makeDue: (isWanted?: (entry: Entry) => boolean): number => (orderBy === "none" ? 0 : set.makeDue(NEVER, isWanted)),
 
     /** A delivery of an event. One that is known already (ORDER-6) is not waited for by its event. */
     accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean, dueAt: number): void {
@@ -96,6 +94,7 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
 function createEntrySet(remove: Backlog["remove"]) {
   const queue = createKeyedQueue<Entry>();
   const entries = new Map<string, Entry>();
+  const stopping = new Set<Entry>();
   const messages = createKnownMessages(remove);
   let keptCharacters = 0;
 
@@ -110,6 +109,7 @@ function createEntrySet(remove: Backlog["remove"]) {
 
   const drop = (entry: Entry): void => {
     queue.leave(entry);
+    stopping.delete(entry);
     entries.delete(entry.mark);
     count(entry, -1);
     entry.event?.done();
@@ -153,17 +153,24 @@ function createEntrySet(remove: Backlog["remove"]) {
       Object.assign(entry, { delivery: { ...parked.delivery, stores: entry.stores }, message: parked.message });
       count(entry, 1);
     },
+    /** Nothing behind it starts until it leaves. Its own event, sent again, comes before it. */
+    stopKey(entry: Entry): void {
+      if (!has(entry)) return;
+      queue.leave(entry);
+      entry.position += 0.5;
+      entry.dueAt = NEVER;
+      queue.add(entry);
+      stopping.add(entry);
+    },
+    stopping: stopping as ReadonlySet<Entry>,
     has,
     hasRoom,
     withMark: (mark: string) => entries.get(mark),
-    /** The entry whose key its dead letter stops. */
-    blockerOf: (id: string) => [...entries.values()].find(({ blockedBy, mark }) => blockedBy !== undefined && mark.split(":")[0] === id),
-    blocked: () => [...entries.values()].filter((entry) => entry.blockedBy !== undefined && !queue.started.has(entry)),
     /** Those of events that have waited since before, are due, and can be stored. */
     waitingSince: (before: number, nowMs: number) =>
       [...queue.waiting()].filter(
-        ({ event, dueAt, isBeingStored, acceptedAt, blockedBy }) =>
-          event !== null && dueAt <= nowMs && !isBeingStored && acceptedAt < before && blockedBy === undefined,
+        ({ event, dueAt, isBeingStored, acceptedAt, stop }) =>
+          event !== null && dueAt <= nowMs && !isBeingStored && acceptedAt < before && stop === null,
       ),
     /** Whether there is one of an event up to that one. */
     holdsEvent: (last: number) => [...entries.values()].some(({ event, eventSequence }) => event !== null && (eventSequence ?? 0) <= last),
@@ -176,6 +183,7 @@ function createEntrySet(remove: Backlog["remove"]) {
     clear(): Entry[] {
       const ofEvents = [...entries.values()].filter(({ event }) => event !== null);
       queue.clear();
+      stopping.clear();
       entries.clear();
       messages.clear();
       keptCharacters = 0;

@@ -16,6 +16,7 @@ import type { Delivery } from "../../model/delivery.ts";
 import { every, sleep } from "../../model/periodic.ts";
 import { createEntryRun } from "./entry-run.ts";
 import { createEntryStore } from "./entry-store.ts";
+import { createKeyStops, type KeyStops } from "./key-stops.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import { createOrderIndex, type OrderIndex } from "./order-index.ts";
 import type { HeldEvent } from "./order-reader.ts";
@@ -24,10 +25,16 @@ import { createStoredQueues, type StoredQueues } from "./stored-queues.ts";
 
 export type OrderedApp = ReturnType<typeof createOrderedApp>;
 
+/** The place of a delivery in the order. */
+export interface OrderPlace {
+  readonly orderBy: OrderBy;
+  readonly key: string;
+  readonly eventSequence: number;
+  readonly installationUuid: string;
+}
+
 const ASK_AGAIN_MS = 1_000;
 const READ_AGAIN_MS = 50;
-/** A replay of what stopped a key comes within this time after its dead letter is gone. */
-const REPLAY_MS = 5_000;
 /** Replicas that know that an app is not ordered any more have parked its delivery by then. */
 const OTHERS_PARK_MS = 5_000;
 /** How often deliveries that wait are stored. */
@@ -42,8 +49,9 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
   const shared = { ...ports, app, index, isActive };
   const queues = createStoredQueues({ ...shared, onRead: () => pump.start() });
   const entryStore = createEntryStore({ ...shared, mayStore: () => isActive() && (pump.isOpen() || index.started.size > 0) });
+  const keyStops = createKeyStops({ ...shared, queues });
   const isRunning = (): boolean => pump.isOpen() && isActive();
-  const run = createEntryRun({ ...shared, queues, entryStore, isRunning, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
+  const run = createEntryRun({ ...shared, queues, entryStore, keyStops, isRunning, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
   const pump = createPump(shared, run);
 
   const storingWaiting = every(clock, STORE_WAITING_MS, entryStore.storeWaiting, (error) =>
@@ -58,7 +66,16 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
   };
 
   const isBusy = (): boolean => index.started.size + entryStore.storing() > 0;
-  const takeInHand = createTaking({ ...shared, queues, pump, isBusy, orderByNow });
+  const takeInHand = createTaking({ ...shared, queues, keyStops, pump, isBusy, orderByNow });
+
+  /** Looks for what others stored, and for what stops a key. */
+  const refresh = async (): Promise<void> => {
+    if (!isRunning()) return;
+    index.removeLeftovers();
+    await keyStops.readNew();
+    queues.readFlowing();
+    pump.start();
+  };
 
   return {
     /** Resolves when all that is stored is known, and deliveries start. */
@@ -77,6 +94,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     /** Something that decides what may start has changed. */
     wake(): void {
       if (pump.isOpen() && orderByNow() !== index.orderBy()) void takeInHand();
+      if (keyStops.isAnyUnwanted()) refresh().catch(() => {});
       queues.readFlowing();
       pump.pauseFor(0);
       pump.start();
@@ -92,15 +110,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     /** Something was stored in the queue of an installation. */
     stored: queues.noteUnread,
 
-    /** Looks for what others stored, and for what stops a key. */
-    async refresh(): Promise<void> {
-      if (!isRunning()) return;
-      index.removeLeftovers();
-      await queues.readNew();
-      queues.readFlowing();
-      await unblock(ports, index);
-      pump.start();
-    },
+    refresh,
 
     stop,
     isStopped: () => isStopped,
@@ -117,6 +127,9 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
       for (const { event } of index.clear()) event?.done();
       return true;
     },
+
+    stops: keyStops,
+    isNext: (place: OrderPlace): boolean => isRunning() && isNextIn(index, pump, place),
 
     inFlight: (): number => index.started.size,
     /** Sequences in the parked stream that are being attempted. */
@@ -142,18 +155,24 @@ function indexOf({ backlog, observer, log, monotonicNow, isOwner, parkedStream }
   );
 }
 
-/** A key continues some time after the dead letter that stops it is gone. */
-async function unblock({ isDeadLetter, clock }: OrderedPorts, index: OrderIndex): Promise<void> {
-  for (const entry of index.blocked()) {
-    if (entry.unblockedAt === null) entry.unblockedAt = (await isDeadLetter(entry.blockedBy ?? 0)) ? null : clock.now();
-    else if (clock.now() - entry.unblockedAt > REPLAY_MS) index.leave(entry);
-  }
+/**
+ * Whether nothing in hand comes before a delivery whose installation is broken. An older one of it that waits for its retry joins it in the
+ * installation's queue.
+ */
+function isNextIn(index: OrderIndex, pump: Pump, { orderBy, key, eventSequence, installationUuid }: OrderPlace): boolean {
+  if (index.orderBy() !== orderBy) return false;
+  if (index.isFirst(key, eventSequence)) return true;
+  // Every other key is of one installation.
+  const isOfInstallation = ({ delivery }: Entry): boolean => key !== "" || delivery?.installationUuid === installationUuid;
+  if (index.makeDue((entry) => entry.key === key && isOfInstallation(entry)) > 0) pump.start();
+  return false;
 }
 
 interface TakingDependencies extends Pick<OrderedPorts, "clock" | "logger"> {
   readonly app: string;
   readonly index: OrderIndex;
   readonly queues: StoredQueues;
+  readonly keyStops: KeyStops;
   readonly pump: Pump;
   readonly isActive: () => boolean;
   /** Something has started, or is being stored. */
@@ -162,7 +181,7 @@ interface TakingDependencies extends Pick<OrderedPorts, "clock" | "logger"> {
 }
 
 /** Opens the pump once everything stored is known under the app's present key. Nothing else opens it, and two calls never overlap. */
-function createTaking({ app, index, queues, pump, clock, logger, isActive, isBusy, orderByNow }: TakingDependencies) {
+function createTaking({ app, index, queues, keyStops, pump, clock, logger, isActive, isBusy, orderByNow }: TakingDependencies) {
   /** @returns after how long it is to be tried again; null: all is known, by the key of the index */
   const readAll = async (): Promise<number | null> => {
     // An attempt in flight ends as what it is.
@@ -186,6 +205,7 @@ function createTaking({ app, index, queues, pump, clock, logger, isActive, isBus
       if (againMs === null && orderByNow() === index.orderBy()) break;
       await sleep(clock, againMs ?? READ_AGAIN_MS);
     }
+    keyStops.freeUnwanted();
     queues.readFlowing();
     pump.open();
   };

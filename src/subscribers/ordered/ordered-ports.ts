@@ -18,7 +18,7 @@ export interface OrderedPorts {
   readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
   readonly streams: Pick<DeliveryStreamWriter, "park">;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;
-  readonly registry: Pick<RegistryView, "app">;
+  readonly registry: RegistryView;
   readonly observer: Pick<DeliveryObserver, "stored" | "skipped">;
   readonly log: Pick<AttemptLog, "skipped">;
   readonly clock: Clock;
@@ -33,6 +33,8 @@ export interface OrderedPorts {
   readonly fence: Fence;
   /** Whether all events before it have been read. */
   readonly isReadBefore: (eventSequence: number) => Promise<boolean>;
+  /** Dead letters that have left the stream so far. */
+  readonly removedDeadLetters: () => Promise<number>;
   /** Whether a dead letter is still there. */
   readonly isDeadLetter: (sequence: number) => Promise<boolean>;
   /** The name of the stream of parked deliveries. */

@@ -18,7 +18,10 @@ import { createOwnedApps, type OwnedApps, type OwnedAppsDependencies } from "./o
 
 export type OwnerTerm = Awaited<ReturnType<typeof startOwnerTerm>>;
 
-export type OwnerTermDependencies = Omit<OrderedPorts, "isOwner" | "isDeadLetter" | "isReadBefore" | "parkedStream" | "fence"> &
+export type OwnerTermDependencies = Omit<
+  OrderedPorts,
+  "isOwner" | "removedDeadLetters" | "isDeadLetter" | "isReadBefore" | "parkedStream" | "fence"
+> &
   Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
   Omit<OwnedAppsDependencies, "isInTerm" | "createApp" | "startReader" | "readTo"> & { readonly poisonLimit: PoisonLimit };
 
@@ -57,9 +60,13 @@ export async function startOwnerTerm(
     }
   };
 
+  const removedDeadLetters = async (): Promise<number> => {
+    const { last_seq, messages } = (await manager.streams.info(deadLetters)).state;
+    return last_seq - messages;
+  };
   const isDeadLetter = async (sequence: number): Promise<boolean> => (await messageAt(manager, deadLetters, sequence)) !== null;
   const isReadBefore = async (sequence: number): Promise<boolean> => (await reader?.isReadBefore(sequence)) ?? false;
-  const ports = { ...dependencies, isOwner: isHeld, isDeadLetter, isReadBefore, parkedStream: parked, fence };
+  const ports = { ...dependencies, isOwner: isHeld, removedDeadLetters, isDeadLetter, isReadBefore, parkedStream: parked, fence };
   const apps: OwnedApps = createOwnedApps({
     ...dependencies,
     isInTerm: isHeld,
@@ -92,11 +99,15 @@ export async function startOwnerTerm(
     floor: (): number => reader?.floor() ?? 0,
     /** For the next owner. */
     note: (): LeaseNote => ({ floor: reader?.floor() ?? left?.["floor"] ?? null, suspects: poisonLimit.suspects() }),
+    /** The last event that was read; 0: none. */
+    readTo: (): number => reader?.readTo() ?? 0,
     reconcile,
 
-    async refresh(): Promise<void> {
+    /** @param stoppedOnly apps with stopped keys */
+    async refresh(stoppedOnly = false): Promise<void> {
       reconcile();
       for (const [app, ordered] of apps.all()) {
+        if (stoppedOnly && ordered.stops.all() === null) continue;
         await ordered
           .refresh()
           .catch((error: unknown) => logger.debug({ app, error: messageOf(error) }, "an ordered queue can't be looked at"));

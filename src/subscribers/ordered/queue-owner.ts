@@ -32,6 +32,7 @@ export const OWNER_KEY = "lease.queues";
 
 const REFRESH_MS = 3_000;
 const START_AGAIN_MS = 1_000;
+const REMOVED_MS = 20;
 
 export function createQueueOwner({ monotonicNow = () => performance.now(), ...dependencies }: QueueOwnerDependencies) {
   const { records, registry, clock, logger, replica, poisonLimit, busyQueues } = dependencies;
@@ -53,6 +54,7 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     );
 
   const refreshing = every(clock, REFRESH_MS, () => term?.refresh());
+  let cancelRefresh = (): void => {};
 
   const begin = async (of: TakenLease): Promise<void> => {
     const isWanted = (): boolean => taken === of && !stopping;
@@ -119,6 +121,12 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     retryNow(app: string): number | null {
       const now = termNow();
       return now && (now.apps.get(app)?.retryNow() ?? 0);
+    },
+    term: termNow,
+    /** Dead letters were removed, perhaps more are being: keys that they stopped may continue. */
+    deadLettersRemoved(): void {
+      cancelRefresh();
+      cancelRefresh = clock.after(REMOVED_MS, () => void termNow()?.refresh(true));
     },
     /** Attempts in flight. */
     held: () => orderedApps().reduce((sum, ordered) => sum + ordered.inFlight(), installationQueues.held()),

@@ -17,7 +17,7 @@ import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import { decodeDeliveryMessage } from "../../model/delivery-message.ts";
+import { type BlockedBy, decodeDeliveryMessage } from "../../model/delivery-message.ts";
 import type { PoisonLimit } from "./poison-limit.ts";
 
 export interface ParkedDelivery {
@@ -28,8 +28,8 @@ export interface ParkedDelivery {
   readonly delivery: Delivery;
   /** Not to be attempted before, milliseconds since the epoch; null: when its turn comes. */
   readonly dueAt: number | null;
-  /** The sequence of the dead letter that stops its key. */
-  readonly blockedBy: number | undefined;
+  /** The delivery is a dead letter, which stops its key. */
+  readonly blockedBy: BlockedBy | undefined;
 }
 
 export type Backlog = ReturnType<typeof createBacklog>;

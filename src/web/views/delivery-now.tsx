@@ -15,6 +15,7 @@ import { useLoad } from "../use-load.ts";
 const PARKED_TEXTS = {
   disabled: "The installation is disabled. It is delivered when the installation is enabled.",
   broken: "The integration is broken. Posthorn probes it with the oldest parked delivery; a success releases the others.",
+  stopped: "A dead letter stops its order key. Replay, resend or delete it, or let the app continue after a dead letter.",
   throttled: "The app’s receiver has asked for a pause. Parked deliveries are sent when it is over.",
   circuit: "The app’s circuit is open. Parked deliveries are sent when an attempt succeeds.",
   ordered: "The app is ordered. It waits for earlier deliveries.",
@@ -60,7 +61,7 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           ["Delivered", delivered_at && <When at={delivered_at} />],
           ["Next attempt", next_attempt_at && <When at={next_attempt_at} />],
           ["Parked since", parked && <When at={parked.since} />],
-          ["Expires", parked && <When at={parked.expires_at} />],
+          ["Expires", parked && parked.because !== "stopped" && <When at={parked.expires_at} />],
           ["Given up", dead_letter && <When at={dead_letter.at} />],
           ["Reason", dead_letter && <ReasonPill reason={dead_letter.reason} />],
           [

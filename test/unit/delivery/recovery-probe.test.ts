@@ -19,6 +19,9 @@ let dispositionOf: (delivery: Delivery) => Partial<Disposition>;
 let probes: RecoveryProbe;
 let ordered: boolean;
 let applied: string[];
+/** Deliveries of an ordered app that others come before. */
+let preceded: Set<string>;
+let stops: string[];
 /** Sequence of the delivery that was handed out too often. */
 let poison: number;
 let survived: number[];
@@ -42,6 +45,8 @@ beforeEach(() => {
   broken = true;
   ordered = false;
   applied = [];
+  preceded = new Set();
+  stops = [];
   poison = 0;
   survived = [];
   probes = createRecoveryProbe({
@@ -49,11 +54,13 @@ beforeEach(() => {
     dispatcher: {
       async apply({ kind, delivery }) {
         applied.push(`${delivery.id}: ${kind}`);
-        return null;
+        return 7;
       },
     },
     queueBusy: () => parked.length > 0,
     parkedAfter: async (_queue, sequence) => parked.find(({ source }) => source.sequence > sequence) ?? null,
+    isNextInOrder: async ({ id }) => !preceded.has(id),
+    onGivenUp: async ({ id }, deadLetter) => void stops.push(`${id}: ${deadLetter}`),
     removeParked: async (gone) => {
       parked = parked.filter((one) => one !== gone);
     },
@@ -122,7 +129,7 @@ test("takes the one behind it after a refusal of the endpoint, which may be mean
   expect([await probe(), await probe(), attempted]).toEqual(["failed", "failed", ["one", "two"]]);
   ordered = true;
   attempted = [];
-  expect([await probe(), await probe(), attempted, applied]).toEqual(["failed", "failed", ["three", "one"], []]);
+  expect([await probe(), await probe(), attempted, applied]).toEqual(["failed", "failed", ["one", "one"], []]);
 });
 
 test("of an ordered app gives up what is refused for good: nothing is delivered before it", async () => {
@@ -130,6 +137,16 @@ test("of an ordered app gives up what is refused for good: nothing is delivered 
   dispositionOf = ({ id }) => (id === "one" ? { kind: "dead-letter", reason: "rejected" } : { kind: "delivered" });
   expect([await probe(), applied, waiting()]).toEqual(["failed", ["one: dead-letter"], ["two", "three"]]);
   expect([await probe(), applied.length, attempted]).toEqual(["delivered", 1, ["one", "two"]]);
+  expect(stops).toEqual(["one: 7"]);
+});
+
+test("of an ordered app overtakes nothing: it takes the oldest that is the next one of its order, or waits for one", async () => {
+  ordered = true;
+  preceded = new Set(["one", "two", "three"]);
+  expect([await probe(), attempted]).toEqual([undefined, []]);
+  preceded = new Set(["one", "two"]);
+  delivered.add("two");
+  expect([await probe(), attempted, waiting()]).toEqual(["delivered", ["three"], ["one"]]);
 });
 
 test("skips what was delivered before and not taken out", async () => {

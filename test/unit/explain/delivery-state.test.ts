@@ -39,7 +39,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
       probeDueAt: null,
       isOldest: true,
     },
-    ...{ circuit: { state: "closed" } as const, throttle: null },
+    ...{ circuit: { state: "closed" } as const, throttle: null, stop: null },
     ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
   });
@@ -152,6 +152,37 @@ describe("what is parked says since when, why, and what comes next", () => {
     expect(explained).toMatchObject({ state: "parked", next_attempt_at: next, parked: { because, since: at(-10) } });
     expect(explained.detail.startsWith(`parked since ${at(-10)}: `)).toBe(true);
     expect(explained.parked?.expires_at).toBe(at(-10 + 7 * 24 * 60));
+  });
+});
+
+describe("while its order key is stopped", () => {
+  const registered = { app: anApp({ orderBy: "app", onExhausted: "stop" }), installation: anInstallation() };
+  const stop = { deliveryId: "dlv_stops", deadLetter: 7, since: minutes(-3) };
+  const shown = { delivery_id: "dlv_stops", dead_letter: 7, since: at(-3) };
+  const howToContinue = "replay, resend or delete it, or set the app's on_exhausted to continue";
+
+  test("a delivery waits for what stops it, and does not expire meanwhile", () => {
+    const explained = explain({ registered, stop, located: parked(false) });
+    expect(explained).toMatchObject({
+      ...{ state: "parked", next_attempt_at: null, stopped_by: shown, parked: { because: "stopped" } },
+      detail: `parked since ${at(-10)}: dead letter 7 (delivery dlv_stops) has stopped its order key since ${at(-3)}; ${howToContinue}`,
+    });
+    expect(explained.timeline.map(({ kind }) => kind)).toEqual(["event", "waiting"]);
+  });
+
+  test("its own dead letter says so, and what to do", () => {
+    expect(explain({ registered, stop, located: deadLetter(-3) })).toMatchObject({
+      ...{ state: "dead_letter", stopped_by: shown },
+      detail: `given up (exhausted: answered with status 500); dead letter 7 has stopped its order key since ${at(-3)}; ${howToContinue}`,
+    });
+  });
+
+  test.each<[string, Partial<DeliveryFacts>, string]>([
+    ["an open circuit", { circuit: { state: "open", openUntil: minutes(1) } as DeliveryFacts["circuit"] }, "stopped"],
+    ["a pause of its receiver", { throttle: { since: minutes(-1), until: minutes(4), responseCode: 429 } }, "stopped"],
+    ["a disabled installation", { registered: { ...registered, installation: anInstallation({ status: "disabled" }) } }, "disabled"],
+  ])("%s besides", (_what, facts, because) => {
+    expect(explain({ registered, stop, located: parked(because === "disabled"), ...facts }).parked).toMatchObject({ because });
   });
 });
 

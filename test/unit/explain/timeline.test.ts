@@ -12,7 +12,7 @@ const attempt = (second: number, outcome: string, number: number): ExplainedDeli
 const delivery = (members: Partial<ExplainedDelivery>): ExplainedDelivery => ({
   ...{ delivery_id: aDelivery().id, app: "acme", installation_uuid: UUID, state: "unknown", detail: "its state", delivered_at: null },
   ...{ next_attempt_at: null, retry: null, parked: null, dead_letter: null, installation_status: "active" },
-  ...{ throttled: null, circuit: "closed" },
+  ...{ throttled: null, stopped_by: null, circuit: "closed" },
   ...{ attempts: [], skipped: [], timeline: [], trace_id: null },
   ...members,
 });

@@ -13,6 +13,8 @@ import { offsetAt } from "../../../src/web/zone.ts";
 
 const HEALTHY = { state: "healthy", since: null, attempts: 10, failures: 0, by_code: {}, last_success_at: null } as const;
 
+const STOP = { delivery_id: "dlv_1", dead_letter: 7, since: new Date("2026-01-05T11:45:00").toISOString() };
+
 const row = (members: Partial<AppRow> = {}): AppRow => ({
   slug: "acme",
   name: "Acme",
@@ -21,6 +23,7 @@ const row = (members: Partial<AppRow> = {}): AppRow => ({
   installations: { active: 1, broken: 0, disabled: 0 },
   circuit: { state: "closed", open_until: null },
   throttled: null,
+  stopped: null,
   health: HEALTHY,
   parked: 0,
   parked_in_app_queue: 0,
@@ -73,6 +76,7 @@ describe("the condition of an app", () => {
       "Failing",
     ],
     ["a half-open circuit", { circuit: { state: "half_open", open_until: null } }, "Circuit half-open"],
+    ["a stopped order key", { stopped: { keys: 1, oldest: STOP } }, "Stopped"],
     ["a receiver that asked for a pause", { throttled: { until: "2026-01-05T10:00:00Z", response_code: 429 } }, "Throttled"],
     ["its one installation broken", { installations: { active: 0, broken: 1, disabled: 0 } }, "Broken"],
     ["one of three broken", { installations: { active: 1, broken: 1, disabled: 1 } }, "1 of 3 broken"],
@@ -149,6 +153,14 @@ describe("the state of an app in a line", () => {
     [
       { health: failing, throttled: { until: at("12:04:31"), response_code: 503 } },
       "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. Throttled until 12:04:31 Z: the receiver answered 503. Deliveries wait.",
+    ],
+    [
+      { stopped: { keys: 1, oldest: STOP } },
+      "warn: An order key is stopped by dead letter 7 since 11:45:00 Z: deliveries behind it wait. Replay, resend or delete it, or set on_exhausted to continue.",
+    ],
+    [
+      { stopped: { keys: 1_200, oldest: STOP } },
+      "warn: 1,200 order keys are stopped, the first by dead letter 7 since 11:45:00 Z: deliveries behind it wait. Replay, resend or delete it, or set on_exhausted to continue.",
     ],
     [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations broken. Their deliveries wait."],
     [
