@@ -11,6 +11,7 @@ import { createReadStoredDeliveries } from "../explain/stored-deliveries.ts";
 import { createListStoredEvents } from "../jetstream/list-stored-events.ts";
 import { createNatsServer } from "../jetstream/nats-server.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
+import { createQueueSpan } from "../jetstream/queue-span.ts";
 import type { createStatusHistory } from "../jetstream/status-history.ts";
 import { createStoredEvents } from "../jetstream/stored-events.ts";
 import { createReadStreamStates } from "../jetstream/stream-states.ts";
@@ -52,8 +53,23 @@ export type ApiGiven = Foundation &
   ReplayParts & { readonly readiness: Readiness };
 
 export function explainParts(given: ApiGiven) {
-  const { config, redis, nats, manager, names, index, registry, appCreatedAt, redisHealth, circuits, throttles, backlog, clock, logger } =
-    given;
+  const {
+    config,
+    redis,
+    nats,
+    manager,
+    names,
+    index,
+    registry,
+    appCreatedAt,
+    redisHealth,
+    circuits,
+    throttles,
+    paceOf,
+    backlog,
+    clock,
+    logger,
+  } = given;
   const queryRequestLog = createRequestLogQuery({
     ...{ redis, appCreatedAt, listSize: config.requestLogSize, problem: redisHealth.problem },
     organizationOf: (uuid) => index.installation(uuid)?.organizationId,
@@ -73,6 +89,8 @@ export function explainParts(given: ApiGiven) {
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
     stopOf: given.askOrder.stopOf,
+    paceOf,
+    queueSpan: createQueueSpan(nats, manager, names),
     oldestParked: (queue: Parameters<typeof backlog.first>[0]) => orUnreachable(backlog.first(queue)),
   };
   const explain = createExplain(
@@ -89,10 +107,14 @@ export function explainParts(given: ApiGiven) {
       maxParkedAgeMs: config.maxParkedAge,
       probeIntervalMs: config.brokenProbeInterval,
       brokenAction: config.brokenAction,
+      appMaxInFlight: config.appMaxInFlight,
     },
   );
   return { explain, queryRequestLog, lookup, storedEvents, findInStreams };
 }
+
+/** Each replica says the paces of so many apps to the others. */
+const MOST_PACES = 100;
 
 export function overviewParts(
   given: ApiGiven,
@@ -105,6 +127,9 @@ export function overviewParts(
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
     keyStops: given.askOrder.stops,
+    paceOf: given.paceOf,
+    oldestInAppQueue: (app) => given.backlog.first({ app, installationUuid: null }),
+    maxInFlightOf: (app) => index.app(app)?.maxInFlight ?? given.config.appMaxInFlight,
     failingSince: given.appHealth.failingSince,
     recentAttempts: given.readRecentAttempts,
     volumes: createVolumes(stats, clock),
@@ -118,6 +143,7 @@ export function overviewParts(
     inFlight: given.bulkhead.inFlight(),
     waiting: given.bulkhead.waiting(),
     isReady: isReady(given.readiness.checks()),
+    paces: Object.fromEntries([...given.turns.paces()].slice(0, MOST_PACES)),
   }));
   const natsServer = createNatsServer(nats, connectionState, clock);
   const redisServers = createRedisServers(redis, clock);

@@ -37,6 +37,8 @@ export function wireRecords(given: Given): void {
     throttles.apply(key.slice(THROTTLE_PREFIX.length), sharedThrottle(record), revision);
   });
   const urls = new Map<string, string>();
+  /** The limits that an operator sets; what was learned before they changed says nothing of a receiver that may take more now. */
+  const limits = new Map<string, string>();
   registryStore.onRecord(kinds.apps, (key, record) => {
     const slug = key.slice(kinds.apps.prefix.length);
     const url = index.app(slug)?.webhookUrl ?? "";
@@ -45,9 +47,14 @@ export function wireRecords(given: Given): void {
       turns.forget(slug);
     }
     urls.set(slug, url);
+    const { rateLimit = null, maxInFlight = null } = index.app(slug) ?? {};
+    const limit = JSON.stringify([rateLimit, maxInFlight]);
+    if (limit !== (limits.get(slug) ?? limit)) turns.forget(slug);
+    limits.set(slug, limit);
     turns.wake(slug);
     if (record === null) {
       urls.delete(slug);
+      limits.delete(slug);
       circuits.forget(slug);
       throttles.forget(slug);
       turns.forget(slug);

@@ -2,6 +2,7 @@
 import { createTakeTokens } from "../delivery/throttle/rate-limit.ts";
 import { createThrottles } from "../delivery/throttle/throttles.ts";
 import { createTurns } from "../delivery/throttle/turns.ts";
+import { type AppPace, appPace } from "../model/app-pace.ts";
 import { THROTTLES } from "../registry/record-kinds.ts";
 import { createOutboxRelay } from "../status/outbox-relay.ts";
 import { createThrottleStore, throttleName } from "../status/throttle-store.ts";
@@ -40,8 +41,17 @@ export function wireThrottles(given: Foundation & RegistryParts & StatusParts & 
     { maxThrottleMs: config.maxThrottle },
   );
   registryStore.onReopen(throttles.forgetRevisions);
+  /** The limit that the app's attempts are at, over all replicas; null: none. */
+  const paceOf = (app: string): AppPace | null => {
+    const others = replicas.all().slice(1);
+    const paces = [turns.paces().get(app), ...others.map(({ load }) => load?.paces?.[app])];
+    return appPace(
+      index.app(app)?.rateLimit?.perS ?? null,
+      paces.filter((pace) => pace !== undefined),
+    );
+  };
   return {
-    ...{ throttles, turns, directLimit },
+    ...{ throttles, turns, directLimit, paceOf },
     throttleOutboxRelay: createOutboxRelay(outbox, clock, logger),
     /** Whether the app's throttle or circuit rejects attempts. May claim the circuit's probe. */
     isHeldBack: (app: string): boolean => throttles.isThrottled(app) || circuitOpen(app),

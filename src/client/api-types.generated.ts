@@ -62,6 +62,16 @@ export interface AppAtAGlance {
     readonly keys: number;
     readonly oldest: KeyStop;
   } | null;
+  /** Deliveries in the app's own queue have waited for more than 10 s although they may be attempted: for its `rate_limit`, for the pace that its receiver takes, for earlier ones of its order, or for a slot of its `max_in_flight`. Null when none has. */
+  readonly waiting: {
+    /** When the oldest of them was parked first. */
+    readonly since: string;
+    readonly because: "rate_limit" | "pace" | "ordered" | "max_in_flight";
+    /** Attempts a second that the rate limit allows, or that the receiver takes. */
+    readonly per_s: number | null;
+    /** Attempts at once that the receiver takes, or that max_in_flight allows. */
+    readonly at_once: number | null;
+  } | null;
   readonly health: AppHealth;
   /** All parked deliveries: in the app's own queue and in those of its installations. */
   readonly parked: number | null;
@@ -119,7 +129,7 @@ export interface AppCircuit {
   readonly circuit: "closed" | "open" | "half_open";
 }
 
-/** The app's attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side. */
+/** The app's attempts of the last 15 minutes. Those that failed for a reason on Posthorn's side are counted apart. */
 export interface AppHealth {
   /** failing: half or more of at least 20 attempts within 15 minutes were not delivered, and since then never less than a quarter. */
   readonly state: "healthy" | "failing";
@@ -130,6 +140,10 @@ export interface AppHealth {
   readonly failures: number | null;
   /** Response code → failures; `0`: no response. */
   readonly by_code: Readonly<Record<string, number>> | null;
+  /** Attempts that the address guard blocked, which count neither as attempts nor as failures. */
+  readonly blocked: number | null;
+  /** Attempts that failed on Posthorn's side, which count neither as attempts nor as failures. */
+  readonly sender_failed: number | null;
   /** Also null when there was none within 31 days. */
   readonly last_success_at: string | null;
 }
@@ -551,7 +565,7 @@ export interface ExplainedDelivery {
     readonly queue: string;
     /** RFC 3339, UTC. */
     readonly since: string;
-    readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "queue";
+    readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "rate_limit" | "pace" | "queue";
     /** When it goes to dead letters; behind a stop, when its key continues later. */
     readonly expires_at: string;
   } | null;
@@ -820,7 +834,7 @@ export interface ListedDelivery {
     readonly queue: string;
     /** RFC 3339, UTC. */
     readonly since: string;
-    readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "queue";
+    readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "rate_limit" | "pace" | "queue";
     /** When it goes to dead letters; behind a stop, when its key continues later. */
     readonly expires_at: string;
   } | null;

@@ -5,10 +5,13 @@ import type { AppAtAGlance } from "./api-types.generated.ts";
 export const APP_CONDITIONS = [
   "failing",
   "broken",
+  "blocked",
+  "sender failed",
   "circuit open",
   "circuit half-open",
   "stopped",
   "throttled",
+  "waiting",
   "unknown",
   "disabled",
   "idle",
@@ -38,13 +41,16 @@ export function conditionOf(app: AppAtAGlance): Condition {
 }
 
 function nameOf(app: AppAtAGlance): ConditionName {
-  const { installations, health, circuit, stopped, throttled } = app;
+  const { installations, health, circuit, stopped, throttled, waiting } = app;
   const { attempts } = dayOf(app);
   if (health.state === "failing") return "failing";
   if (installations.broken > 0) return "broken";
+  if ((health.blocked ?? 0) > 0) return "blocked";
+  if (failsToSend(app)) return "sender failed";
   if (circuit.state !== "closed") return circuit.state === "open" ? "circuit open" : "circuit half-open";
   if (stopped !== null) return "stopped";
   if (throttled !== null) return "throttled";
+  if (waiting !== null) return "waiting";
   if (installedOf(app) === 0) return "not installed";
   if (installations.disabled === installedOf(app)) return "disabled";
   if (attempts === null || health.attempts === null) return "unknown";
@@ -52,9 +58,15 @@ function nameOf(app: AppAtAGlance): ConditionName {
 }
 
 export function kindOf(name: ConditionName): ConditionKind {
-  if (name === "failing" || name === "broken") return "bad";
-  if (name === "circuit open" || name === "circuit half-open" || name === "stopped" || name === "throttled") return "warn";
+  if (name === "failing" || name === "broken" || name === "blocked" || name === "sender failed") return "bad";
+  if (name === "circuit open" || name === "circuit half-open") return "warn";
+  if (name === "stopped" || name === "throttled" || name === "waiting") return "warn";
   return name === "healthy" ? "ok" : "plain";
+}
+
+/** Posthorn's own failures pass by themselves when they are few. */
+export function failsToSend({ health: { attempts, blocked, sender_failed: failed } }: AppAtAGlance): boolean {
+  return failed !== null && failed > 0 && failed * 2 >= (attempts ?? 0) + (blocked ?? 0) + failed;
 }
 
 export function wantsAttention({ kind }: Condition): boolean {

@@ -2,7 +2,7 @@
 
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { AppAtAGlance } from "./api-types.generated.ts";
-import { installedOf } from "./app-condition.ts";
+import { failsToSend, installedOf } from "./app-condition.ts";
 
 export interface Shown {
   /** Milliseconds since the epoch. */
@@ -45,6 +45,17 @@ export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
     troubles.push(`Throttled until ${shown.time(throttled.until)}: the receiver answered ${throttled.response_code}. Deliveries wait.`);
   } else if (troubles.length > 0) troubles.push(waiting(app, shown));
   if (stopped !== null) troubles.push(stoppedText(stopped, shown));
+  if (health.blocked !== null && health.blocked > 0) {
+    const found = `${whole.format(health.blocked)} of ${whole.format(allAttempts(app))} attempts in the last 15 minutes`;
+    troubles.push(
+      `Blocked by the address guard: ${found}. Change the webhook URL, or allow its address with POSTHORN_TARGET_ALLOW, and replay the dead letters.`,
+    );
+  }
+  if (failsToSend(app)) {
+    const found = `${whole.format(health.sender_failed ?? 0)} of ${whole.format(allAttempts(app))} attempts in the last 15 minutes`;
+    troubles.push(`Posthorn failed to send ${found}; the requests say why. Deliveries are retried.`);
+  }
+  if (app.waiting !== null) troubles.push(waitingText(app, app.waiting, shown));
   if (installations.broken > 0) {
     const [broken, installed] = [installations.broken, installedOf(app)].map(whole.format);
     troubles.push(`${broken} of ${installed} installations broken. Their deliveries wait.`);
@@ -67,6 +78,25 @@ function stoppedText({ keys, oldest }: NonNullable<AppAtAGlance["stopped"]>, { t
   const what = keys === 1 ? "An order key is stopped" : `${whole.format(keys)} order keys are stopped, the first`;
   const frees = "Replay, resend or delete it, or set on_exhausted to continue.";
   return `${what} by dead letter ${oldest.dead_letter} since ${time(oldest.since)}: deliveries behind it wait. ${frees}`;
+}
+
+function allAttempts({ health: { attempts, blocked, sender_failed: failed } }: AppAtAGlance): number {
+  return (attempts ?? 0) + (blocked ?? 0) + (failed ?? 0);
+}
+
+function waitingText(
+  { parked_in_app_queue: parked }: AppAtAGlance,
+  { since, because, per_s: perS, at_once: atOnce }: NonNullable<AppAtAGlance["waiting"]>,
+  { time }: Shown,
+): string {
+  const which = parked === 1 ? "1 delivery waits" : `${parked === null ? "Deliveries" : `${whole.format(parked)} deliveries`} wait`;
+  const reasons = {
+    rate_limit: `for the app’s rate limit of ${perS} a second`,
+    pace: `for the pace that the receiver takes, ${perS === null ? `${atOnce} at once` : `about ${perS} a second`} (it answered 429 to more)`,
+    ordered: "for earlier ones, because the app is ordered",
+    max_in_flight: `for earlier ones, at most ${atOnce} at once (max_in_flight)`,
+  };
+  return `${which} ${reasons[because]}, the oldest since ${time(since)}.`;
 }
 
 function lastSuccess({ health: { last_success_at: at } }: AppAtAGlance, { minute }: Shown): string {

@@ -116,7 +116,7 @@ const explainedDelivery = z
         sequence: z.int(),
         queue: z.string().meta({ description: "The subject of the parked stream." }),
         since: time,
-        because: z.enum(["disabled", "broken", "stopped", "throttled", "circuit", "ordered", "queue"]),
+        because: z.enum(["disabled", "broken", "stopped", "throttled", "circuit", "ordered", "rate_limit", "pace", "queue"]),
         expires_at: time.meta({ description: "When it goes to dead letters; behind a stop, when its key continues later." }),
       })
       .nullable(),

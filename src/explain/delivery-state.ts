@@ -2,7 +2,9 @@
  * The state of a delivery, derived from everything that is known about it. Pure. The latest evidence wins: a delivered
  * attempt over an older stream message, and a stream message over a dedup key.
  */
+
 import { type App, type Installation, isOrdered } from "../model/app.ts";
+import { paceText } from "../model/app-pace.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import { toRfc3339 } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, NotedSkip, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
@@ -12,6 +14,7 @@ import { epochMsOf } from "../model/rfc3339.ts";
 import type { Throttle } from "../model/throttle.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
+import { type PacedWait, pacedWaitText, turnAt } from "./paced-wait.ts";
 import { timelineOf } from "./timeline.ts";
 
 export interface DeliveryFacts {
@@ -32,6 +35,10 @@ export interface DeliveryFacts {
   readonly throttle: Throttle | null;
   /** The delivery that stops its order key, perhaps itself; null: none. */
   readonly stop: KeyStop | null;
+  /** Null: its app is at no limit that is known. */
+  readonly pace: PacedWait | null;
+  /** Attempts of the app at once. */
+  readonly maxInFlight: number;
   /** When a broken installation is probed next, milliseconds since the epoch. */
   readonly probeDueAt: number | null;
   /** It is the oldest delivery of its parked queue, which recovery and circuit probes use. */
@@ -171,7 +178,7 @@ function throttledOf({ throttle }: DeliveryFacts): ExplainedDelivery["throttled"
 }
 
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
-  const { throttle, circuit, stop, probeDueAt, isOldest } = facts;
+  const { throttle, circuit, stop, pace, probeDueAt, isOldest } = facts;
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined)
@@ -198,17 +205,20 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
     case "stopped":
       return at(null, stop === null ? "" : stoppedBy(stop));
     case "ordered":
-      if (located.dueAt === null) return at(null, "the app is ordered, and earlier deliveries come first");
+      if (located.dueAt === null) {
+        const limit = pace === null ? "" : `; the app is at ${paceText(pace)}`;
+        return at(null, `the app is ordered, and earlier deliveries come first${limit}`);
+      }
       return at(
         located.dueAt > facts.now ? located.dueAt : null,
         `attempt ${located.delivery.attemptsMade + 1} is due at ${toRfc3339(located.dueAt)}; later deliveries with the same order key wait for it`,
       );
+    case "rate_limit":
+    case "pace":
+      return pace === null ? at(null, "") : at(turnAt(pace, facts.now), pacedWaitText(pace, facts.now));
     case "throttled":
     case "queue":
-      return at(
-        null,
-        "it waits for earlier deliveries, for a free slot of the app's max_in_flight, or for its pace (rate_limit, or 429 answers)",
-      );
+      return at(null, `earlier deliveries come first, at most ${facts.maxInFlight} at once (max_in_flight)`);
   }
 }
 
@@ -272,7 +282,7 @@ function sinceOf({ delivery: { firstParkedAt }, storedAt }: LocatedDelivery): nu
 /** The admission's decision if it were made now. */
 function becauseOf(
   { ofInstallation, dueAt }: LocatedDelivery & { stream: "parked" },
-  { registered, stop, throttle, circuit }: DeliveryFacts,
+  { registered, stop, throttle, circuit, pace }: DeliveryFacts,
 ): ParkedBecause {
   const status = registered.installation?.status;
   if (ofInstallation && (status === "disabled" || status === "broken")) return status;
@@ -280,5 +290,6 @@ function becauseOf(
   // An ordered delivery may have to wait for longer.
   if (throttle !== null && throttle.until >= (dueAt ?? 0)) return "throttled";
   if (circuit.state !== "closed") return "circuit";
-  return isOrdered(registered.app) ? "ordered" : "queue";
+  if (isOrdered(registered.app)) return "ordered";
+  return pace === null ? "queue" : pace.because;
 }

@@ -1,4 +1,6 @@
 /** Describes one delivery: adds what the registry, the circuit and the parked queue say now to what was found of it. */
+import type { ParkedQueue } from "../delivery/ports.ts";
+import { messagesBefore } from "../jetstream/queue-span.ts";
 import { type Installation, isOrdered } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
@@ -8,6 +10,7 @@ import type { LogRow } from "../storage/log-row.ts";
 import type { ExplainedDelivery } from "./answer-schemas.ts";
 import { explainState } from "./delivery-state.ts";
 import { knownAttempts } from "./known-attempts.ts";
+import type { PacedWait } from "./paced-wait.ts";
 import type { DeliverySources, RegistrySources } from "./ports.ts";
 
 /** A delivery by its id, and whose it is. */
@@ -37,13 +40,15 @@ export interface DescribeOptions {
   readonly maxParkedAgeMs: number;
   readonly probeIntervalMs: number;
   readonly brokenAction: BrokenAction;
+  /** The max_in_flight of an app whose record has none. */
+  readonly appMaxInFlight: number;
 }
 
 type LocatedParked = LocatedDelivery & { stream: "parked" };
 
 export function createDescribeDelivery(dependencies: DescribeDependencies, options: DescribeOptions): DescribeDelivery {
   const { registry, index, clock } = dependencies;
-  const { circuitOf, throttleOf, stopOf, oldestParked } = dependencies.sources;
+  const { circuitOf, throttleOf, stopOf, paceOf, queueSpan, oldestParked } = dependencies.sources;
   const { maxParkedAgeMs, probeIntervalMs, brokenAction } = options;
 
   const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
@@ -52,9 +57,19 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     return probedAt({ ...record }) + probeIntervalMs;
   };
 
-  const isOldest = async ({ sequence, delivery, ofInstallation }: LocatedParked): Promise<boolean> => {
-    const queue = { app: delivery.app, installationUuid: ofInstallation ? delivery.installationUuid : null };
-    return (await oldestParked(queue))?.source.sequence === sequence;
+  const queueOf = ({ delivery, ofInstallation }: LocatedParked): ParkedQueue => ({
+    app: delivery.app,
+    installationUuid: ofInstallation ? delivery.installationUuid : null,
+  });
+
+  const isOldest = async (located: LocatedParked): Promise<boolean> =>
+    (await oldestParked(queueOf(located)))?.source.sequence === located.sequence;
+
+  const paceOfParked = async (located: LocatedParked): Promise<PacedWait | null> => {
+    const pace = paceOf(located.delivery.app);
+    if (pace === null) return null;
+    const span = await queueSpan(queueOf(located));
+    return { ...pace, ahead: span === null ? 0 : messagesBefore(span, located.sequence) };
   };
 
   return async ({ deliveryId, app, installationUuid }, { history, located, stored, remaining, rows }) => {
@@ -67,6 +82,8 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
       ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit },
       throttle: throttleOf(app),
       stop: isStoppable && located !== null ? await stopOf(located.delivery) : null,
+      pace: located?.stream === "parked" ? await paceOfParked(located) : null,
+      maxInFlight: registered.app?.maxInFlight ?? options.appMaxInFlight,
       attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),
       probeDueAt: registered.installation === undefined ? null : await probeDueAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),

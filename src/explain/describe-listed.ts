@@ -36,6 +36,7 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
         registry: { ...registry, getInstallation: oncePerKey((uuid) => uuid, registry.getInstallation) },
         sources: {
           ...sources,
+          queueSpan: oncePerKey(({ app, installationUuid }) => `${app} ${installationUuid}`, sources.queueSpan),
           oldestParked: oncePerKey(({ app, installationUuid }) => `${app} ${installationUuid}`, sources.oldestParked),
         },
       },

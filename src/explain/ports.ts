@@ -1,6 +1,8 @@
 /** Where explain looks for an event and its deliveries. */
 import type { ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
+import type { ReadQueueSpan } from "../jetstream/queue-span.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
+import type { AppPace } from "../model/app-pace.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { KeyStop } from "../model/key-stop.ts";
@@ -21,6 +23,9 @@ export interface DeliverySources {
   throttleOf(app: string): Throttle | null;
   /** The delivery that stops this one's order key, perhaps itself; null: none, as far as is known. */
   stopOf(delivery: Delivery): Promise<KeyStop | null>;
+  /** The limit that the app's attempts are at; null: none. */
+  paceOf(app: string): AppPace | null;
+  queueSpan: ReadQueueSpan;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }
 

@@ -26,6 +26,11 @@ export async function deleteMessage(manager: JetStreamManager, stream: string, s
   }
 }
 
+/** The last message of a subject; null when there is none. */
+export function lastMessage(manager: JetStreamManager, stream: string, subject: string): Promise<StoredMsg | null> {
+  return unlessNoMessage(manager.streams.getMessage(stream, { last_by_subj: subject }));
+}
+
 /** A missing stream also answers 404, but says nothing about the message. */
 async function unlessNoMessage(reading: Promise<StoredMsg>): Promise<StoredMsg | null> {
   try {

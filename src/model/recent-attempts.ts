@@ -1,4 +1,4 @@
-/** An app's attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side. */
+/** An app's attempts of the last 15 minutes. */
 
 export interface RecentMinute {
   /** Milliseconds since the epoch, as all times here. */
@@ -7,6 +7,9 @@ export interface RecentMinute {
   /** Response code (0: no response) → attempts that were not delivered. */
   readonly failures: ReadonlyMap<number, number>;
   readonly firstFailureAt: number | null;
+  /** Attempts that failed for a reason on Posthorn's side, which count for nothing: those that the address guard blocked, and others. */
+  readonly blocked?: number;
+  readonly senderFailed?: number;
 }
 
 export interface RecentAttempts {
@@ -19,18 +22,23 @@ export interface RecentAttempts {
 export interface RecentTotals {
   readonly attempts: number;
   readonly failures: number;
+  readonly blocked: number;
+  readonly senderFailed: number;
   readonly failuresByCode: ReadonlyMap<number, number>;
 }
 
 export function totalsOf({ minutes }: RecentAttempts): RecentTotals {
   const failuresByCode = new Map<number, number>();
   let delivered = 0;
+  let [blocked, senderFailed] = [0, 0];
   for (const minute of minutes) {
     delivered += minute.delivered;
+    blocked += minute.blocked ?? 0;
+    senderFailed += minute.senderFailed ?? 0;
     for (const [code, failures] of minute.failures) failuresByCode.set(code, (failuresByCode.get(code) ?? 0) + failures);
   }
   const failures = sum(failuresByCode.values());
-  return { attempts: delivered + failures, failures, failuresByCode };
+  return { attempts: delivered + failures, failures, failuresByCode, blocked, senderFailed };
 }
 
 /** When the failures began: from here on, failures outweigh successes the most. Null without failures. */

@@ -1,4 +1,5 @@
 /** A process of Posthorn beside others, as it describes itself. */
+import type { ReplicaPace } from "./app-pace.ts";
 
 export interface ReplicaLoad {
   /** Attempts in flight. */
@@ -6,6 +7,8 @@ export interface ReplicaLoad {
   /** Deliveries that wait for a slot. */
   readonly waiting: number;
   readonly isReady: boolean;
+  /** App → its pace there. Absent: a replica of an earlier version. */
+  readonly paces?: Readonly<Record<string, ReplicaPace>>;
 }
 
 /** Null members: a replica of an earlier version does not say it. */

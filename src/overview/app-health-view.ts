@@ -10,6 +10,9 @@ export interface AppHealthView {
   readonly attempts: number | null;
   readonly failures: number | null;
   readonly by_code: Readonly<Record<string, number>> | null;
+  /** Attempts that count for nothing. */
+  readonly blocked: number | null;
+  readonly sender_failed: number | null;
   /** RFC 3339; also null when no success is known. */
   readonly last_success_at: string | null;
 }
@@ -17,10 +20,19 @@ export interface AppHealthView {
 /** @param since when the app began to fail; null: it is healthy. @param recent null: unknown */
 export function appHealthView(since: number | null, recent: RecentAttempts | null): AppHealthView {
   const shared = { state: since === null ? "healthy" : "failing", since: timeOf(since) } as const;
-  if (recent === null) return { ...shared, attempts: null, failures: null, by_code: null, last_success_at: null };
-  const { attempts, failures, failuresByCode } = totalsOf(recent);
+  if (recent === null)
+    return { ...shared, attempts: null, failures: null, by_code: null, blocked: null, sender_failed: null, last_success_at: null };
+  const { attempts, failures, failuresByCode, blocked, senderFailed } = totalsOf(recent);
   const last_success_at = timeOf(recent.lastSuccessAt);
-  return { ...shared, attempts, failures, by_code: Object.fromEntries(failuresByCode), last_success_at };
+  return {
+    ...shared,
+    attempts,
+    failures,
+    by_code: Object.fromEntries(failuresByCode),
+    blocked,
+    sender_failed: senderFailed,
+    last_success_at,
+  };
 }
 
 function timeOf(epochMs: number | null): string | null {

@@ -17,6 +17,7 @@ import type { RegistryIndex } from "../registry/registry-index.ts";
 import { appHealthView } from "./app-health-view.ts";
 import { createRecentOfApps, type ReadRecentOfApps } from "./recent-of-apps.ts";
 import { lastHours, type ReadVolumes } from "./volumes.ts";
+import { type WaitingApp, type WaitingDependencies, waitingOf } from "./waiting-of-apps.ts";
 
 export interface OverviewProblem {
   readonly code: string;
@@ -60,6 +61,9 @@ export interface ReadOverviewDependencies {
   readonly subjectCounts: () => Promise<SubjectCounts>;
   /** NATS is connected. */
   readonly isBusUp: () => boolean;
+  readonly paceOf: WaitingDependencies["paceOf"];
+  readonly maxInFlightOf: WaitingDependencies["maxInFlightOf"];
+  readonly oldestInAppQueue: WaitingDependencies["oldestInAppQueue"];
   readonly clock: Clock;
 }
 
@@ -112,23 +116,29 @@ interface Counts {
   readonly recent: ReadonlyMap<string, RecentAttempts> | null;
   readonly streams: SubjectCounts | null;
   readonly stops: ReadonlyMap<string, AppStops> | null;
+  readonly waiting: ReadonlyMap<string, WaitingApp> | null;
   readonly problems: readonly OverviewProblem[];
 }
 
-const FROM_REDIS = ["attempts", "delivered", "health.attempts", "health.failures", "health.by_code", "health.last_success_at"];
+const FROM_REDIS = [
+  "attempts",
+  "delivered",
+  "health.attempts",
+  "health.failures",
+  "health.by_code",
+  "health.blocked",
+  "health.sender_failed",
+  "health.last_success_at",
+];
+
+const FROM_NATS = ["parked", "parked_in_app_queue", "waiting", "dead_letters", "unreadable"];
 
 async function readCounts(
-  {
-    volumes,
-    recentOfApps,
-    subjectCounts,
-    keyStops,
-    isBusUp,
-    clock,
-  }: ReadOverviewDependencies & { readonly recentOfApps: ReadRecentOfApps },
+  dependencies: ReadOverviewDependencies & { readonly recentOfApps: ReadRecentOfApps },
   apps: readonly App[],
   at: number,
 ): Promise<Counts> {
+  const { volumes, recentOfApps, subjectCounts, keyStops, isBusUp, circuitOf, throttleOf, clock } = dependencies;
   const problems: OverviewProblem[] = [];
   const unless = <T>(reading: Promise<T>, missing: readonly string[]): Promise<T | null> =>
     reading.catch((error: unknown) => {
@@ -144,14 +154,14 @@ async function readCounts(
     return [ofApps, await recentOfApps(apps, ofApps, hours.at(-1) ?? at)] as const;
   };
   const mayStop = apps.some((app) => isOrdered(app) && app.onExhausted === "stop");
-  const [[foundVolumes, recent], streams, stops] = await Promise.all([
+  const isHeldBack = (app: string): boolean => throttleOf(app) !== null || circuitOf(app).state !== "closed";
+  const fromNats = async () => {
+    const counts = await subjectCounts();
+    return [counts, await waitingOf(apps, counts.parkedInAppQueue, at, { ...dependencies, isHeldBack })] as const;
+  };
+  const [[foundVolumes, recent], [streams, waiting], stops] = await Promise.all([
     unless(fromRedis(), FROM_REDIS).then((found) => found ?? [null, null]),
-    unless(isBusUp() ? inTime(subjectCounts(), clock) : Promise.reject(busUnreachable()), [
-      "parked",
-      "parked_in_app_queue",
-      "dead_letters",
-      "unreadable",
-    ]),
+    unless(isBusUp() ? inTime(fromNats(), clock) : Promise.reject(busUnreachable()), FROM_NATS).then((found) => found ?? [null, null]),
     mayStop
       ? unless(
           keyStops().then((found) => found ?? Promise.reject(ownerUnreachable())),
@@ -159,11 +169,11 @@ async function readCounts(
         )
       : new Map(),
   ]);
-  return { at, hours, volumes: foundVolumes, recent, streams, stops, problems };
+  return { at, hours, volumes: foundVolumes, recent, streams, stops, waiting, problems };
 }
 
 function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
-  const { at, hours, volumes, recent, streams, stops, problems } = counts;
+  const { at, hours, volumes, recent, streams, stops, waiting, problems } = counts;
   const installations = new Map(apps.map(({ slug }) => [slug, { active: 0, broken: 0, disabled: 0 }]));
   for (const { app, status } of index.installations()) {
     const byStatus = installations.get(app);
@@ -182,6 +192,7 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
       circuit: { state: circuit.state, open_until: circuit.state === "closed" ? null : toRfc3339(circuit.openUntil) },
       throttled: throttle && { until: toRfc3339(throttle.until), response_code: throttle.responseCode },
       stopped: stopsView(stops?.get(slug)),
+      waiting: waitingView(waiting?.get(slug)),
       health: appHealthView(failingSince(slug), recent && (recent.get(slug) ?? null)),
       parked: streams && (streams.parked.get(slug) ?? 0),
       parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
@@ -204,6 +215,12 @@ function stopsView(stops: AppStops | undefined): object | null {
 
 function ownerUnreachable(): AppError {
   return new AppError("NATS_UNREACHABLE", "the replica that owns the queues does not answer", { retryable: true });
+}
+
+function waitingView(waiting: WaitingApp | undefined) {
+  if (waiting === undefined) return null;
+  const { since, because, perS, atOnce } = waiting;
+  return { since: toRfc3339(since), because, per_s: perS === null ? null : Math.round(perS * 10) / 10, at_once: atOnce };
 }
 
 function busUnreachable(): AppError {

@@ -41,7 +41,8 @@ export function createRecentOfApps(read: (app: string) => Promise<RecentAttempts
       const known = idle.get(slug);
       const recent = known?.volumeKey === volumeKey ? known.recent : await read(slug);
       all.set(slug, recent);
-      if (totalsOf(recent).attempts === 0) nowIdle.set(slug, { recent, volumeKey });
+      const { attempts: counted, blocked, senderFailed } = totalsOf(recent);
+      if (counted + blocked + senderFailed === 0) nowIdle.set(slug, { recent, volumeKey });
     };
     for (let from = 0; from < apps.length; from += APPS_AT_ONCE) await Promise.all(apps.slice(from, from + APPS_AT_ONCE).map(find));
     idle = nowIdle;

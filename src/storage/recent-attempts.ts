@@ -57,12 +57,16 @@ function minutesOf(hash: Readonly<Record<string, string>>, quarter: number): Rec
     delivered: 0,
     failures: new Map<number, number>(),
     firstFailureAt: null as number | null,
+    blocked: 0,
+    senderFailed: 0,
   }));
   for (const [field, value] of Object.entries(hash)) {
     const [minute = "", counted = ""] = field.split(" ");
     const found = minutes[Number(minute)];
     if (found === undefined) continue;
     if (counted === DELIVERED) found.delivered = countIn(value);
+    else if (counted === "blocked") found.blocked = countIn(value);
+    else if (counted === "sender_failed") found.senderFailed = countIn(value);
     else if (counted === "first") found.firstFailureAt = countIn(value) || null;
     else if (/^\d{1,3}$/.test(counted)) found.failures.set(Number(counted), countIn(value));
   }

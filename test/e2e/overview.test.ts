@@ -6,7 +6,7 @@ import type { AppRow, OverviewMessage } from "../../src/web/wire.ts";
 import { eventually } from "../support/eventually.ts";
 import { createDocumentChecker, type DocumentChecker } from "../support/openapi.ts";
 import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
-import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
@@ -126,7 +126,17 @@ describe("the overview", () => {
       circuit: { state: "closed", open_until: null },
       throttled: null,
       stopped: null,
-      health: { state: "healthy", since: null, attempts: 1, failures: 1, by_code: { 422: 1 }, last_success_at: null },
+      health: {
+        state: "healthy",
+        since: null,
+        attempts: 1,
+        failures: 1,
+        by_code: { 422: 1 },
+        blocked: 0,
+        sender_failed: 0,
+        last_success_at: null,
+      },
+      waiting: null,
       parked: 1,
       parked_in_app_queue: 0,
       dead_letters: 1,
@@ -192,6 +202,40 @@ describe("the overview", () => {
     receiver.behave(answer(200));
   });
 });
+
+test("what waits for its receiver's pace says so, and a rate_limit that is set counts at once", async () => {
+  const own = await startReceiver(takes(5));
+  try {
+    const { slug, organization } = await install({ webhook_url: own.url });
+    await Promise.all(
+      Array.from({ length: 600 }, (_, n) => bus.publish("issue.created", { id: `paced-${n}`, organization_id: organization, data: {} })),
+    );
+    const waiting = await eventually(async () => (await rowOf(slug)).waiting);
+    expect(waiting).toMatchObject({ because: "pace", per_s: expect.any(Number) });
+    const parked = async () => (await call("GET", `/v1/deliveries?app=${slug}&state=parked&limit=1`, undefined, read)).body.items[0];
+    const found = await eventually(async () => {
+      const one = await parked();
+      return one.parked.because === "pace" && one.next_attempt_at !== null && one;
+    });
+    expect(found.detail).toMatch(/: the app is at the pace that its receiver takes, about [\d.]+ a second, .* its turn comes at about /);
+    own.behave(answer(200));
+    expect((await call("PATCH", `/v1/apps/${slug}`, { rate_limit: { per_s: 1_000, burst: 1_000 } })).status).toBe(200);
+    // At the learned pace it would take over a minute.
+    await eventually(async () => (await rowOf(slug)).parked_in_app_queue === 0, 30_000);
+  } finally {
+    await own.stop();
+  }
+});
+
+/** Answers 429 to more than so many requests a second. */
+function takes(perS: number): Behaviour {
+  let [second, count] = [0, 0];
+  return (_request, response) => {
+    const now = Math.floor(Date.now() / 1_000);
+    if (now !== second) [second, count] = [now, 0];
+    response.writeHead(++count > perS ? 429 : 200).end();
+  };
+}
 
 test("an app's stats have what came of its attempts, in every range", async () => {
   const { slug, organization } = await install({ retry_schedule_s: [] });

@@ -39,9 +39,11 @@ describe("an app's recent attempts", () => {
   test("are those of all replicas in the last 15 minutes, by code, with the last success and the first failure", async () => {
     await write({ at: NOON - 16 * MINUTE }, { at: NOON - 9_000 }, failed(NOON + 4_000, 404), failed(NOON + 2_000, 404));
     await write({ at: NOON - 12_000 }, failed(NOON + 3_000, 0), failed(NOON + MINUTE, 404));
+    await write(...[NOON, NOON + 1].map((time) => ({ at: time, outcome: "blocked", responseCode: 0, receiver: "unknown" }) as const));
+    await write({ at: NOON, outcome: "sender_failed", responseCode: 0, receiver: "unknown" });
     const recent = await read(NOON + MINUTE + 500);
     expect(totalsOf(recent)).toEqual({
-      ...{ attempts: 6, failures: 4 },
+      ...{ attempts: 6, failures: 4, blocked: 2, senderFailed: 1 },
       failuresByCode: new Map([
         [404, 3],
         [0, 1],

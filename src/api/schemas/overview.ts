@@ -17,11 +17,17 @@ const appHealth = z
     attempts: count.nullable(),
     failures: count.nullable().meta({ description: "Attempts that were not delivered, whatever the answer." }),
     by_code: z.record(z.string(), count).nullable().meta({ description: "Response code → failures; `0`: no response." }),
+    blocked: count
+      .nullable()
+      .meta({ description: "Attempts that the address guard blocked, which count neither as attempts nor as failures." }),
+    sender_failed: count
+      .nullable()
+      .meta({ description: "Attempts that failed on Posthorn's side, which count neither as attempts nor as failures." }),
     last_success_at: time.nullable().meta({ description: "Also null when there was none within 31 days." }),
   })
   .meta({
     id: "AppHealth",
-    description: "The app's attempts of the last 15 minutes, without those that failed for a reason on Posthorn's side.",
+    description: "The app's attempts of the last 15 minutes. Those that failed for a reason on Posthorn's side are counted apart.",
   });
 
 const appAtAGlance = z
@@ -46,6 +52,18 @@ const appAtAGlance = z
         description:
           "Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped.",
       }),
+    waiting: z
+      .strictObject({
+        since: time.meta({ description: "When the oldest of them was parked first." }),
+        because: z.enum(["rate_limit", "pace", "ordered", "max_in_flight"]),
+        per_s: z.number().nullable().meta({ description: "Attempts a second that the rate limit allows, or that the receiver takes." }),
+        at_once: count.nullable().meta({ description: "Attempts at once that the receiver takes, or that max_in_flight allows." }),
+      })
+      .nullable()
+      .meta({
+        description:
+          "Deliveries in the app's own queue have waited for more than 10 s although they may be attempted: for its `rate_limit`, for the pace that its receiver takes, for earlier ones of its order, or for a slot of its `max_in_flight`. Null when none has.",
+      }),
     health: appHealth,
     parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
     parked_in_app_queue: count.nullable().meta({
@@ -68,7 +86,17 @@ const glanceExample = {
   circuit: { state: "closed", open_until: null },
   throttled: null,
   stopped: null,
-  health: { state: "healthy", since: null, attempts: 21, failures: 1, by_code: { "503": 1 }, last_success_at: AT },
+  waiting: null,
+  health: {
+    state: "healthy",
+    since: null,
+    attempts: 21,
+    failures: 1,
+    by_code: { "503": 1 },
+    blocked: 0,
+    sender_failed: 0,
+    last_success_at: AT,
+  },
   parked: 3,
   parked_in_app_queue: 0,
   dead_letters: 0,

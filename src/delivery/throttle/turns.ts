@@ -6,6 +6,7 @@
  * TURN-2  An app without either has turns at once, in the same call.
  */
 import type { RateLimit } from "../../model/app.ts";
+import type { ReplicaPace } from "../../model/app-pace.ts";
 import type { Clock } from "../../model/clock.ts";
 import { isTestCall } from "../../model/delivery.ts";
 import type { AttemptRecord } from "../ports.ts";
@@ -24,6 +25,8 @@ export interface Turns {
   waiting(): number;
   /** Concurrent attempts that the receiver takes, as far as this replica knows. */
   limitOf(app: string): number;
+  /** App → its pace on this replica, for apps that have one or whose attempts wait for their turn. */
+  paces(): ReadonlyMap<string, ReplicaPace>;
   /** Turns that the app has within `ms`, as far as this replica knows; at least one. */
   countWithin(app: string, ms: number): number;
   onAttempt(attempt: Pick<AttemptRecord, "app" | "delivery" | "outcome" | "responseCode" | "pauseMs" | "startedAt" | "endedAt">): void;
@@ -194,6 +197,18 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
 
     limitOf: (app) => paces.get(app)?.limit(clock.now()) ?? Number.POSITIVE_INFINITY,
 
+    paces() {
+      const now = clock.now();
+      const paceOf = (app: string): ReplicaPace => {
+        const queue = queues.get(app);
+        const isWaiting = queue !== undefined && queue.waiters.length > 0 && Math.max(queue.nextAt, queue.tokenAt) > now;
+        const pace = paces.get(app);
+        return { perS: finite(pace?.rate(now)), atOnce: finite(pace?.limit(now)), isWaiting };
+      };
+      const known = [...new Set([...paces.keys(), ...queues.keys()])].map((app) => [app, paceOf(app)] as const);
+      return new Map(known.filter(([, { perS, atOnce, isWaiting }]) => perS !== null || atOnce !== null || isWaiting));
+    },
+
     countWithin: (app, ms) => Math.max(1, Math.ceil((perSecond(app) * ms) / 1_000)),
 
     onAttempt({ app: { slug }, delivery, outcome, responseCode, pauseMs, startedAt, endedAt }) {
@@ -223,4 +238,8 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
       }
     },
   };
+}
+
+function finite(limit = Number.POSITIVE_INFINITY): number | null {
+  return limit === Number.POSITIVE_INFINITY ? null : limit;
 }

@@ -83,7 +83,8 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
 }
 
 function meaningOf({ state, detail, parked, dead_letter }: ExplainedDelivery): ComponentChildren {
-  if (state === "parked" && parked !== null) return PARKED_TEXTS[parked.because];
+  if (state === "parked" && parked !== null)
+    return parked.because === "rate_limit" || parked.because === "pace" ? sentence(detail) : PARKED_TEXTS[parked.because];
   if (state === "dead_letter" && dead_letter !== null)
     return sentence(dead_letter.error ?? REASON_TEXTS.get(dead_letter.reason)?.meaning ?? dead_letter.reason);
   return state === "throttled" || state === "pending" || state === "test_failed" || state === "unknown" ? sentence(detail) : null;

@@ -39,7 +39,7 @@ const explain = (facts: Partial<DeliveryFacts>) =>
       probeDueAt: null,
       isOldest: true,
     },
-    ...{ circuit: { state: "closed" } as const, throttle: null, stop: null },
+    ...{ circuit: { state: "closed" } as const, throttle: null, stop: null, pace: null, maxInFlight: 32 },
     ...{ maxParkedAgeMs: 7 * 86_400_000, brokenAction: "park" as const, now: NOW },
     ...facts,
   });
@@ -127,6 +127,7 @@ test("a retry says when it is due", () => {
 
 describe("what is parked says since when, why, and what comes next", () => {
   const open = { state: "open", openForMs: 1, openUntil: minutes(2), probeUntil: 0, probeBy: null } as const;
+  const limited = { because: "rate_limit", perS: 20, atOnce: null, ahead: 1_200 } as const;
   const registered = (installation: Parameters<typeof anInstallation>[0], app = {}) => ({
     registered: { app: anApp(app), installation: anInstallation(installation) },
   });
@@ -146,6 +147,15 @@ describe("what is parked says since when, why, and what comes next", () => {
     ["one behind it", { located: parked(false), ...registered({}, { orderBy: "app" }) }, "ordered", null],
     ["one whose turn it is", { located: parked(false, minutes(-1)), ...registered({}, { orderBy: "app" }) }, "ordered", null],
     ["no free slot", { located: parked(false) }, "queue", null],
+    ["a rate limit", { located: parked(false), pace: limited }, "rate_limit", at(1)],
+    ["a rate limit of an ordered app", { located: parked(false), pace: limited, ...registered({}, { orderBy: "app" }) }, "ordered", null],
+    ["the pace of its receiver", { located: parked(false), pace: { ...limited, because: "pace" } }, "pace", at(1)],
+    [
+      "a pace that is a number at once",
+      { located: parked(false), pace: { ...limited, because: "pace", perS: null, atOnce: 3 } },
+      "pace",
+      null,
+    ],
     ["an installation that was recovered since", { located: parked(true) }, "queue", null],
   ])("%s", (_what, facts, because, next) => {
     const explained = explain(facts);
@@ -184,6 +194,24 @@ describe("while its order key is stopped", () => {
   ])("%s besides", (_what, facts, because) => {
     expect(explain({ registered, stop, located: parked(because === "disabled"), ...facts }).parked).toMatchObject({ because });
   });
+});
+
+test.each<[DeliveryFacts["pace"], string]>([
+  [null, "earlier deliveries come first, at most 32 at once (max_in_flight)"],
+  [
+    { because: "rate_limit", perS: 20, atOnce: null, ahead: 1_200 },
+    `the app is at its rate limit of 20 a second: it waits behind about 1200 earlier deliveries; its turn comes at about ${at(1)}`,
+  ],
+  [
+    { because: "pace", perS: 0.5, atOnce: 1, ahead: 0 },
+    "the app is at the pace that its receiver takes, about 0.5 a second, as its 429 answers have shown: it waits first in its queue",
+  ],
+  [
+    { because: "pace", perS: null, atOnce: 3, ahead: 1 },
+    "the app is at the pace that its receiver takes, 3 at once, as its 429 answers have shown: it waits behind about 1 earlier delivery",
+  ],
+])("what waits for its turn names the one reason, its rate and when it is about to go: %#", (pace, detail) => {
+  expect(explain({ located: parked(false), pace }).detail).toBe(`parked since ${at(-10)}: ${detail}`);
 });
 
 describe("while the app is throttled", () => {

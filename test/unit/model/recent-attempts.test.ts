@@ -31,6 +31,8 @@ test("totals are the sums of the minutes, by response code", () => {
     {
       ...second,
       delivered: 0,
+      blocked: 3,
+      senderFailed: 1,
       failures: new Map([
         [404, 1],
         [0, 2],
@@ -40,6 +42,8 @@ test("totals are the sums of the minutes, by response code", () => {
   expect(totalsOf({ minutes, lastSuccessAt: null })).toEqual({
     attempts: 12,
     failures: 8,
+    blocked: 3,
+    senderFailed: 1,
     failuresByCode: new Map([
       [404, 6],
       [0, 2],

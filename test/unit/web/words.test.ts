@@ -11,7 +11,16 @@ import { hrefOf, parsePlace } from "../../../src/web/routing.ts";
 import type { AppRow } from "../../../src/web/wire.ts";
 import { offsetAt } from "../../../src/web/zone.ts";
 
-const HEALTHY = { state: "healthy", since: null, attempts: 10, failures: 0, by_code: {}, last_success_at: null } as const;
+const HEALTHY = {
+  state: "healthy",
+  since: null,
+  attempts: 10,
+  failures: 0,
+  by_code: {},
+  blocked: 0,
+  sender_failed: 0,
+  last_success_at: null,
+} as const;
 
 const STOP = { delivery_id: "dlv_1", dead_letter: 7, since: new Date("2026-01-05T11:45:00").toISOString() };
 
@@ -24,6 +33,7 @@ const row = (members: Partial<AppRow> = {}): AppRow => ({
   circuit: { state: "closed", open_until: null },
   throttled: null,
   stopped: null,
+  waiting: null,
   health: HEALTHY,
   parked: 0,
   parked_in_app_queue: 0,
@@ -64,6 +74,8 @@ test("durations and counts are as long as they have to be", () => {
   ]);
 });
 
+const LIMITED = { since: "2026-01-05T11:49:00Z", because: "rate_limit", per_s: 20, at_once: null } as const;
+
 describe("the condition of an app", () => {
   test.each<[string, Partial<AppRow>, string]>([
     ["an open circuit", { circuit: { state: "open", open_until: "2026-01-05T10:00:00Z" } }, "Circuit open"],
@@ -90,6 +102,10 @@ describe("the condition of an app", () => {
     ["no installation", { installations: { active: 0, broken: 0, disabled: 0 } }, "Not installed"],
     ["nothing to do", { attempts: [0, 0], delivered: [0, 0] }, "Idle"],
     ["all delivered", {}, "Healthy"],
+    ["attempts that the address guard blocked", { health: { ...HEALTHY, attempts: 0, blocked: 3 } }, "Blocked"],
+    ["most attempts failed on Posthorn's side", { health: { ...HEALTHY, attempts: 2, sender_failed: 2 } }, "Sender failed"],
+    ["a few attempts failed on Posthorn's side", { health: { ...HEALTHY, attempts: 10, sender_failed: 2 } }, "Healthy"],
+    ["a backlog behind its rate limit", { waiting: LIMITED, parked_in_app_queue: 1_200 }, "Waiting"],
     ["stats that can't be read", { attempts: null, delivered: null }, "Unknown"],
   ])("with %s", (_what, members, text) => {
     expect(conditionOf(row(members)).text).toBe(text);
@@ -114,6 +130,7 @@ describe("the state of an app in a line", () => {
     attempts: 212,
     failures: 212,
     by_code: { 404: 212 },
+    ...{ blocked: 0, sender_failed: 0 },
     last_success_at: at("11:39:58"),
   } as const;
 
@@ -161,6 +178,22 @@ describe("the state of an app in a line", () => {
     [
       { stopped: { keys: 1_200, oldest: STOP } },
       "warn: 1,200 order keys are stopped, the first by dead letter 7 since 11:45:00 Z: deliveries behind it wait. Replay, resend or delete it, or set on_exhausted to continue.",
+    ],
+    [
+      { health: { ...HEALTHY, attempts: 4, blocked: 12 } },
+      "bad: Blocked by the address guard: 12 of 16 attempts in the last 15 minutes. Change the webhook URL, or allow its address with POSTHORN_TARGET_ALLOW, and replay the dead letters.",
+    ],
+    [
+      { waiting: { ...LIMITED, since: at("11:45:00") }, parked_in_app_queue: 1_200 },
+      "warn: 1,200 deliveries wait for the app’s rate limit of 20 a second, the oldest since 11:45:00 Z.",
+    ],
+    [
+      { waiting: { since: at("11:45:00"), because: "pace", per_s: 3.5, at_once: 1 }, parked_in_app_queue: 1 },
+      "warn: 1 delivery waits for the pace that the receiver takes, about 3.5 a second (it answered 429 to more), the oldest since 11:45:00 Z.",
+    ],
+    [
+      { waiting: { since: at("11:45:00"), because: "max_in_flight", per_s: null, at_once: 32 }, parked_in_app_queue: 40 },
+      "warn: 40 deliveries wait for earlier ones, at most 32 at once (max_in_flight), the oldest since 11:45:00 Z.",
     ],
     [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations broken. Their deliveries wait."],
     [

@@ -211,6 +211,15 @@ test("a receiver that refuses everything for a minute and then nothing is soon a
 });
 
 describe("a rate limit", () => {
+  test("shows while attempts wait for it", async () => {
+    limit = { perS: 20, burst: 40 };
+    const turns = turnsWith();
+    expect([...turns.paces()]).toEqual([]);
+    void turns.take("acme");
+    await clock.advance(1);
+    expect([...turns.paces()]).toEqual([["acme", { perS: null, atOnce: null, isWaiting: true }]]);
+  });
+
   const used = (times: readonly number[], withinMs: number): number =>
     Math.max(...times.map((from) => times.filter((time) => time >= from && time < from + withinMs).length));
 
