@@ -60,7 +60,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     const run = createDiscardRun(dependencies, { app: queue.app, lastSequence, isWanted, isAttempted: elsewhere.has, onCompleted });
     const { state } = run;
     const open = async (): Promise<void> => {
-      await ensureConsumer(manager, settings);
+      await ensureConsumer(dependencies, settings);
     };
     const limit = (): number => {
       if (!isWanted() || state.refusal !== null) return 0;

@@ -1,7 +1,8 @@
 /** The settings of Posthorn's durable consumers, and how a consumer is created or checked. */
-import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JetStreamManager, nanos } from "nats";
+import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JetStreamManager, type NatsConnection, nanos } from "nats";
 import { AppError } from "../model/app-error.ts";
-import { isNotFound } from "./nats-errors.ts";
+import { unlessNotFound } from "./nats-errors.ts";
+import { restoreLost } from "./read-subject.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface ConsumerSettings {
@@ -64,17 +65,18 @@ function ofWorkQueue(stream: string, consumer: string, filterSubject: string, ma
 }
 
 /**
- * Creates the consumer, or checks the one that exists.
+ * Creates the consumer, or checks the one that exists. A new consumer is not handed what the server's index has lost (INDEX-1), so that
+ * is stored again first, as far as there is room.
  * @param startingPoint where a new consumer begins; the oldest message when absent
  * @returns whether it was created
  * @throws AppError STREAM_MISMATCH
  */
 export async function ensureConsumer(
-  manager: JetStreamManager,
+  { connection, manager }: { readonly connection: NatsConnection; readonly manager: JetStreamManager },
   settings: ConsumerSettings,
   startingPoint: () => Promise<Partial<ConsumerConfig>> = async () => ({ deliver_policy: DeliverPolicy.All }),
 ): Promise<boolean> {
-  const { stream, consumer, filterSubject, ackWaitMs, maxAckPending } = settings;
+  const { stream, consumer, filterSubject, isWorkQueue, ackWaitMs, maxAckPending } = settings;
   const wanted = {
     durable_name: consumer,
     ...(filterSubject === null ? {} : { filter_subject: filterSubject }),
@@ -83,11 +85,12 @@ export async function ensureConsumer(
     max_deliver: -1,
     max_ack_pending: maxAckPending,
   };
-  let found: ConsumerConfig;
-  try {
-    found = (await manager.consumers.info(stream, consumer)).config;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
+  const find = async (): Promise<ConsumerConfig | undefined> => (await unlessNotFound(manager.consumers.info(stream, consumer)))?.config;
+  const found = await find();
+  if (found === undefined) {
+    const isMissing = async (): Promise<boolean> => (await find()) === undefined;
+    if (isWorkQueue && filterSubject !== null)
+      await restoreLost(connection, manager, { stream, subject: filterSubject }, isMissing).catch(() => {});
     await manager.consumers.add(stream, { ...wanted, ...(await startingPoint()) });
     return true;
   }

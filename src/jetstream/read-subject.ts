@@ -61,22 +61,25 @@ export async function firstOf(
 }
 
 /**
- * When the index has lost all that is left of a subject, stores it again, and deletes it where it was: consumers hand it out then.
- * @returns how many messages
+ * Stores messages again that the index has lost, and deletes them where they were: a new consumer is handed them then.
+ * @param isWanted false: a consumer may hold them by now
  */
-export async function restoreLost(connection: NatsConnection, manager: JetStreamManager, query: SubjectQuery): Promise<number> {
-  if (!mayLoseMessages(connection)) return 0;
-  let restored = 0;
+export async function restoreLost(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  query: SubjectQuery,
+  isWanted: () => Promise<boolean>,
+): Promise<void> {
+  if (!mayLoseMessages(connection)) return;
   for await (const { message, isLost } of search(connection, manager, query)) {
-    if (!isLost) break;
+    if (!isLost) continue;
+    if (!(await isWanted())) return;
     const { seq, subject, data, header, time } = message;
+    // Another replica may do the same: the message id keeps the copies from becoming two.
     const msgID = `again:${query.stream}:${seq}:${time.getTime()}`;
     await manager.jetstream().publish(subject, data, { msgID, headers: contentHeaders(header) });
-    // Another replica may do the same: the message id keeps the copies from becoming two.
     await deleteMessage(manager, query.stream, seq);
-    restored++;
   }
-  return restored;
 }
 
 async function* search(connection: NatsConnection, manager: JetStreamManager, query: SubjectQuery): AsyncGenerator<Found, void> {

@@ -9,8 +9,6 @@
  *          It is therefore stalled if nothing changes for 3 × ack_wait and no ack or +WPI is seen for one more. If none of its
  *          unacknowledged messages is stored any more, it is stalled at once: its acks were lost in a server kill.
  * STALL-3  Messages that the recreated consumer delivers again are checked against the dedup keys, so nothing is repeated.
- * STALL-4  Messages that the server's index has lost (INDEX-1) are handed out by no new consumer. They are stored again once nothing else is
- *          left.
  */
 import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -19,7 +17,6 @@ import type { Logger } from "../model/logger.ts";
 import { createAckMonitor } from "./ack-monitor.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ConsumerSettings } from "./consumers.ts";
-import { restoreLost } from "./read-subject.ts";
 import { messageAt } from "./stored-message.ts";
 import { countBySubject } from "./subject-counts.ts";
 
@@ -59,7 +56,7 @@ interface CheckState {
 }
 
 export function createStalledConsumer(dependencies: StalledConsumerDependencies, options: StalledConsumerOptions): StalledConsumer {
-  const { connection, manager, clock, logger } = dependencies;
+  const { manager, clock, logger } = dependencies;
   const { stream, consumer } = options.settings;
   const { quietMs = QUIET_MS } = options;
   const workQueueSubject = options.settings.isWorkQueue ? options.settings.filterSubject : null;
@@ -99,17 +96,6 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     return delivered.consumer_seq === info.delivered.consumer_seq && ackPending === info.num_ack_pending;
   };
 
-  /** STALL-4. */
-  const restore = async (): Promise<void> => {
-    if (workQueueSubject === null) return;
-    try {
-      const restored = await restoreLost(connection, manager, { stream, subject: workQueueSubject });
-      if (restored > 0) logger.warn({ stream, consumer, restored }, "messages that the server's index had lost are stored again");
-    } catch (error) {
-      logger.warn({ stream, consumer, error: messageOf(error) }, "messages that the server's index has lost can't be stored again yet");
-    }
-  };
-
   const checkNow = async (): Promise<void> => {
     const info = await manager.consumers.info(stream, consumer);
     const waiting = await waitingMessages(info);
@@ -126,7 +112,6 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     if (!isStalled) return;
     logger.error({ stream, consumer, pending: info.num_pending, ack_pending: info.num_ack_pending }, "stalled consumer recreated");
     await manager.consumers.delete(stream, consumer);
-    await restore();
   };
 
   return {

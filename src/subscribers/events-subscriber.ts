@@ -53,7 +53,7 @@ export function createEventsSubscriber(dependencies: EventsSubscriberDependencie
   let suspectUpTo = 0;
 
   const ensure = async (): Promise<void> => {
-    await ensureConsumer(manager, settings, ackFloor.startingPoint);
+    await ensureConsumer(dependencies, settings, ackFloor.startingPoint);
     suspectUpTo = (await manager.streams.info(settings.stream)).state.last_seq;
   };
 

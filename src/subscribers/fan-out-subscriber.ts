@@ -28,11 +28,11 @@ export interface FanOutSubscriberDependencies extends PullConsumerDependencies {
 const MAX_BATCHES_HELD = 8;
 
 export function createFanOutSubscriber(dependencies: FanOutSubscriberDependencies) {
-  const { manager, names, registry, deliverEvent, tracing, waiting } = dependencies;
+  const { names, registry, deliverEvent, tracing, waiting } = dependencies;
   const settings = fanOutConsumer(names);
 
   const ensure = async (): Promise<void> => {
-    await ensureConsumer(manager, settings);
+    await ensureConsumer(dependencies, settings);
   };
 
   const handle = async (message: ConsumedMessage, { event, eventSequence, targets }: FanOutBatch): Promise<MessageEnd> => {

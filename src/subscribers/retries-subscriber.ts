@@ -53,7 +53,7 @@ const ALWAYS_HELD = 8;
 const MORE_HELD_FOR_MS = 60_000;
 
 export function createRetriesSubscriber(dependencies: RetriesSubscriberDependencies): RetriesSubscriber {
-  const { manager, names, dispatcher, streams, inFlight, skipDelivered, tracing, maxHeldBytes, clock } = dependencies;
+  const { names, dispatcher, streams, inFlight, skipDelivered, tracing, maxHeldBytes, clock } = dependencies;
   const waiting = new Map<ConsumedMessage, () => void>();
   let more = 0;
 
@@ -100,7 +100,7 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   const tiers = DELAY_TIERS_S.map((tierS) => {
     const settings = tierConsumer(names, tierS);
     const ensure = async (): Promise<void> => {
-      await ensureConsumer(manager, settings);
+      await ensureConsumer(dependencies, settings);
     };
     const consumer: PullConsumer = createPullConsumer(dependencies, {
       settings,

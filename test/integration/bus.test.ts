@@ -206,7 +206,7 @@ describe("the streams", () => {
       ack_policy: "explicit" as never,
       max_deliver: 5,
     });
-    await expect(ensureConsumer(manager, eventsConsumer(names))).rejects.toThrow(
+    await expect(ensureConsumer({ connection, manager }, eventsConsumer(names))).rejects.toThrow(
       `consumer posthorn-events of ${names.streams.events}: max_deliver: found 5, wanted -1`,
     );
   });

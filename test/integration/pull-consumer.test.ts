@@ -32,7 +32,7 @@ describePullConsumer(async () => {
   await ensureTopology(manager, names, 1);
   const settings = { ...fanOutConsumer(names), ackWaitMs: 2_000 };
   const recover = async (): Promise<void> => {
-    await ensureConsumer(manager, settings);
+    await ensureConsumer({ connection, manager }, settings);
   };
   await recover();
   const connectionState = createConnectionState(connection);

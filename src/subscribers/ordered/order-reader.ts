@@ -79,7 +79,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
 
   const ensure = async (): Promise<void> => {
     suspectUpTo = (await manager.streams.info(stream)).state.last_seq;
-    await ensureConsumer(manager, settings, async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 }));
+    await ensureConsumer(dependencies, settings, async () => ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: floor() + 1 }));
     restarts.done();
   };
 

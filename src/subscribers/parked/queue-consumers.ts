@@ -30,7 +30,7 @@ const QUIET_MS = 250;
 const LOOK_AGAIN_MS = 3_000;
 
 export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
-  const { manager, names, queues, mayConsume, limitOf, clock, logger } = dependencies;
+  const { names, queues, mayConsume, limitOf, clock, logger } = dependencies;
   const stream = names.streams.parked;
   const consumers = new Map<string, QueueConsumer>();
   const opening = new Set<string>();
@@ -46,7 +46,7 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
       const maxInFlight = limitOf(app);
       const settings = parkedConsumer(names, app, null, maxInFlight);
       const recover = async (): Promise<void> => {
-        await ensureConsumer(manager, settings);
+        await ensureConsumer(dependencies, settings);
       };
       await recover();
       if (!mayOpen(app)) return;
