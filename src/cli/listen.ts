@@ -2,11 +2,12 @@
  * posthorn listen: a local receiver for developing an app, and for trying out failures. It verifies and prints each webhook,
  * and answers as its options say.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { verifyWebhook } from "../client/verify-webhook.ts";
 import { parseDuration, parseInteger } from "../config/values.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
+import { createServer } from "../model/node-http.ts";
 import { command, flag, list, value } from "./command.ts";
 import { CommandFailed, UsageError } from "./exit-codes.ts";
 import { oneLine } from "./one-line.ts";

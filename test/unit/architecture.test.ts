@@ -146,6 +146,12 @@ test("the process belongs to main.ts and the environment to config", () => {
   expect(using(/process\.env/).sort()).toEqual(["config/load-config.ts", "main.ts"]);
 });
 
+test("what the service loads has node:http from model/node-http.ts, so that Node doesn't load its copy of undici", () => {
+  const importing = sources.filter(({ imports }) => imports.some(({ from, typeOnly }) => from === "node:http" && !typeOnly));
+  // It is loaded when its command runs.
+  expect(importing.map(({ file }) => file)).toEqual(["conformance/receiver.ts"]);
+});
+
 test("times from outside are read in one place, HTTP's dates and those of a browser's fields excepted", () => {
   const using = sources.filter(({ file, text }) => !file.startsWith("web/") && text.includes("Date.parse("));
   expect(using.map(({ file }) => file).sort()).toEqual(["delivery/retry-after.ts", "model/rfc3339.ts"]);

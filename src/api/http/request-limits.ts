@@ -1,6 +1,7 @@
 /** Rejects requests before their body is read. */
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { STATUS_CODES } from "../../model/node-http.ts";
 import { problem } from "./problems.ts";
 
 export interface RequestLimits {

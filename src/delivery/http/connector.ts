@@ -7,8 +7,8 @@
  * CONNECT-4  Through a proxy the peer is the proxy, and the proxy looks names up: only literal addresses are checked.
  * CONNECT-5  Name servers and proxy are Posthorn's: when they fail, the error is a SenderFault, or a NameError that counts as one.
  */
-import { request } from "node:http";
 import { isIP, type Socket } from "node:net";
+import { request } from "../../model/node-http.ts";
 import type { AddressGuard } from "./address-guard.ts";
 import type { NameResolver } from "./name-resolver.ts";
 import { raceConnect } from "./race-connect.ts";
