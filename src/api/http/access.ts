@@ -106,7 +106,7 @@ export function createCheckAccess({ tokens, readScoped, calls, failures }: Acces
     if (known.length === 0) {
       take(calls, address, "from this address");
       // A link that has expired must not turn into full access.
-      if (token !== undefined && /^ph(?:app|org)_/.test(token)) throw new AppError("UNAUTHORIZED", "unknown bearer token");
+      if (token !== undefined && /^ph(?:app|org)_/.test(token)) throw new AppError("UNAUTHORIZED", UNKNOWN_TOKEN);
       return EVERYBODY;
     }
     const found = token === undefined ? null : configured(token);
@@ -118,10 +118,13 @@ export function createCheckAccess({ tokens, readScoped, calls, failures }: Acces
     take(failures, address, "without a known token from this address");
     throw new AppError(
       "UNAUTHORIZED",
-      token === undefined ? `Authorization: found ${kindOf(headers.authorization)}, wanted Bearer <token>` : "unknown bearer token",
+      token === undefined ? `Authorization: found ${kindOf(headers.authorization)}, wanted Bearer <token>` : UNKNOWN_TOKEN,
     );
   };
 }
+
+const UNKNOWN_TOKEN =
+  "unknown bearer token: wanted one of POSTHORN_API_TOKENS, or a token or link of an app or organization that has not expired";
 
 /** Without the credentials. */
 function kindOf(authorization = ""): string {

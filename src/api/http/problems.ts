@@ -62,12 +62,28 @@ const CODES: Partial<Record<number, ErrorCode>> = {
   500: "INTERNAL",
 };
 
+const WHEN_READY = "/readyz says what is wrong; repeat the call when it is over";
+
+/** The remedy of a code whose messages name none. */
+const REMEDIES: Partial<Record<ErrorCode, string>> = {
+  STORE_FULL: "raise nats-server's max_file_store or the limits of the stream or account, or delete dead letters, and repeat the call",
+  STREAM_REFUSED: "repeat the call",
+  NATS_UNREACHABLE: WHEN_READY,
+  REDIS_UNREACHABLE: WHEN_READY,
+  PUBLISH_FAILED: WHEN_READY,
+};
+
+function detailOf({ code, message, retryable }: AppError): string {
+  const remedy = REMEDIES[code] ?? (code === "CONFLICT" && retryable ? "repeat the call" : undefined);
+  return remedy === undefined || message.includes("/readyz") ? message : `${message}; ${remedy}`;
+}
+
 /** @param contentType the call's Content-Type @param accepts the types that the call takes; both for a 415 */
 export function problemOf(error: unknown, contentType?: string, accepts: readonly string[] = []): Problem {
   if (error instanceof AppError) {
     const status = STATUS_OF[error.code] ?? (error.retryable ? 503 : 500);
     return {
-      ...problem(status, status === 500 ? "the call failed; the log says why" : error.message, error.code),
+      ...problem(status, status === 500 ? "the call failed; the log says why" : detailOf(error), error.code),
       ...(error instanceof RecordInvalid ? { errors: error.problems } : {}),
     };
   }

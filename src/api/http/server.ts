@@ -158,7 +158,7 @@ function answerNoSuchCall(routes: readonly Route[], method: string, path: string
   const named = routes.filter(({ url }) => url === path);
   const found = named.length > 0 ? named : routes.filter(({ url }) => isAt(url, path));
   const methods = found.flatMap((route) => (route.method === "GET" ? ["GET", "HEAD"] : [route.method]));
-  if (methods.length === 0) return sendProblem(reply, problem(404, `no such call: ${method} ${path}`));
+  if (methods.length === 0) return sendProblem(reply, problem(404, `no such call: ${method} ${path}; /openapi.json lists them`));
   return sendProblem(reply.header("allow", methods.join(", ")), problem(405, `${path} takes ${methods.join(", ")}, not ${method}`));
 }
 
