@@ -21,7 +21,6 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly keyStops: Pick<KeyStops, "isWanted">;
   /** Attempts may start: it is the owner, and all that is stored is known (ORDER-4). */
   readonly isRunning: () => boolean;
-  /** The circuit is open. */
   readonly onCircuitOpen: () => void;
 }
 

@@ -154,7 +154,6 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     },
     /** Every event up to it is done. */
     floor,
-    /** The last one that was read. */
     readTo: () => readTo,
     /** Whether all events before it have been read, or have left the stream. */
     isReadBefore: createReadBefore(manager, stream, () => readTo),

@@ -56,7 +56,6 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
       for (const uuid of (await backlog.queuesOf(app)).keys()) if (uuid !== null) unread.add(uuid);
       ownReadTo = await read(own, 0);
     },
-    /** Reads what came since. */
     async readNew(): Promise<void> {
       const stored = await backlog.queuesOf(app);
       const known = index.counts();
@@ -72,7 +71,6 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
     },
     /** Whether the installation's queue holds what is not known here. */
     isUnread: (uuid: string): boolean => unread.has(uuid) || reading.has(uuid),
-    /** Something was stored there. */
     noteUnread: (uuid: string) => void unread.add(uuid),
     /**
      * Runs while nobody reads the installation's queue: what is on its way there would be found there while it is here.

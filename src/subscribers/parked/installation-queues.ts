@@ -125,7 +125,6 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
       for (const queue of queues) if (isFlowing(queue)) known.set(`${queue.app} ${queue.installationUuid}`, queue);
       readAll();
     },
-    /** Sequences that are being attempted. */
     inFlight: (): ReadonlySet<number> => inFlight,
     held: () => inFlight.size,
   };

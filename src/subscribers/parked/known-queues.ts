@@ -62,7 +62,6 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
       const queue = queues.get(names.parked(app, installationUuid));
       return queue === undefined ? [] : [queue];
     },
-    /** A message was parked there. */
     parked(queue: ParkedQueue): void {
       const subject = subjectOf(queue);
       queues.set(subject, queue);

@@ -35,7 +35,6 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies) {
     mayConsume: (app) => !isOwned(app) && !isOrdered(registry.app(app)),
   });
 
-  /** Something was parked there. */
   const parked = (queue: ParkedQueue): void => {
     known.parked(queue);
     if (queue.installationUuid === null) void consumers.open(queue.app);
@@ -73,7 +72,6 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies) {
     parked,
     wake,
     held: () => consumers.held(),
-    /** Queues known to hold deliveries. */
     busyQueues: known.all,
     queues: known.size,
   };

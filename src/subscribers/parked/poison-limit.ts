@@ -17,9 +17,7 @@ import type { HandedOut, HandOut } from "../../delivery/ports.ts";
 export interface HandOutCounts {
   /** @returns the count with this one; null when it is unknown */
   begin(message: HandedOut): Promise<number | null>;
-  /** Forgets the message. */
   end(message: HandedOut): void;
-  /** Forgets its last hand-out. */
   giveBack(message: HandedOut): void;
 }
 
