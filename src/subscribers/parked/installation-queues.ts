@@ -1,6 +1,7 @@
 /**
  * Empties the queues of installations that may flow, as the owner of the queues: many side by side, each message read and removed
- * by itself, so that a queue of one delivery costs four messages. Attempts start in stored order.
+ * by itself, so that a queue of one delivery costs four messages (six on servers that may lose it from their index, SUBJECT-1). Attempts
+ * start in stored order, other than that of a lost one.
  */
 
 import type { HandOut, ParkedQueue } from "../../delivery/ports.ts";
