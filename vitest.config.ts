@@ -1,16 +1,23 @@
 import { statfsSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** Files of one project share workers. A worker ends when the next file is of another project, and a new one takes most of a second. */
-const PROJECTS: Readonly<Record<string, readonly string[]>> = {
-  system: ["resilience", "browser", "e2e", "integration"],
-  unit: ["unit"],
+interface Project {
+  readonly name: string;
+  readonly folders: readonly string[];
+  readonly maxWorkers: number;
+}
+
+/** One after the other. Files of one share workers: a new one takes most of a second, and modules are loaded in each. */
+const PROJECTS: readonly Project[] = [
+  { name: "unit", folders: ["unit"], maxWorkers: availableParallelism() },
+  // More than processors: what waits needs none.
+  { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 8 },
   // Of `npm run check:clients`: it downloads and compiles generators.
-  ...(process.env["GENERATED_CLIENTS"] === undefined ? {} : { "generated-clients": ["generated-clients"] }),
-};
+  ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : [{ name: "generated-clients", folders: ["generated-clients"], maxWorkers: 1 }]),
+];
 /** The longest first, so that none is left alone at the end. Durations are known only after the first run. */
 const LONGEST = [
   ...["chaos", "throttle", "poison", "deleted-streams", "answers", "waits", "durability", "parked", "documents", "integration-status"],
@@ -25,9 +32,7 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-function rankOf({ moduleId, project }: TestSpecification): number {
-  // Short ones, at the end: they keep all processors busy until the last.
-  if (project.name === "unit") return LONGEST.length + 1;
+function rankOf({ moduleId }: TestSpecification): number {
   const rank = LONGEST.indexOf(basename(moduleId, ".test.ts"));
   return rank < 0 ? LONGEST.length : rank;
 }
@@ -43,9 +48,9 @@ function foldersOfServers(): string {
   return tmpdir();
 }
 
-const project = ([name, folders]: [string, readonly string[]]) => ({
+const project = ({ name, folders, maxWorkers }: Project, groupOrder: number) => ({
   extends: true as const,
-  test: { name, include: folders.map((folder) => `test/${folder}/**/*.test.ts`) },
+  test: { name, include: folders.map((folder) => `test/${folder}/**/*.test.ts`), maxWorkers, sequence: { groupOrder } },
 });
 
 export default defineConfig({
@@ -62,8 +67,6 @@ export default defineConfig({
     hookTimeout: 300_000,
     // As eventually: how long a broken test takes to fail.
     expect: { poll: { timeout: 120_000, interval: 50 } },
-    // More than processors: what waits needs none.
-    maxWorkers: 8,
     // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
     maxConcurrency: 3,
     sequence: { sequencer: LongestFirst },
@@ -77,6 +80,6 @@ export default defineConfig({
       CGO_ENABLED: "0",
       GOFLAGS: "-gcflags=all=-l",
     },
-    projects: Object.entries(PROJECTS).map(project),
+    projects: PROJECTS.map(project),
   },
 });
