@@ -27,6 +27,14 @@ export interface SchemaOptions {
 }
 
 const LARGEST = 1_000_000;
+/** Taking a pattern apart takes longer than making the values. */
+const matching = new Map<string, fc.Arbitrary<string>>();
+
+function textMatching(pattern: string): fc.Arbitrary<string> {
+  const known = matching.get(pattern) ?? fc.stringMatching(new RegExp(pattern));
+  matching.set(pattern, known);
+  return known;
+}
 
 export function fromSchema(schema: Schema, options: SchemaOptions): fc.Arbitrary<unknown> {
   const from = (inner: Schema): fc.Arbitrary<unknown> => fromSchema(inner, options);
@@ -42,9 +50,7 @@ export function fromSchema(schema: Schema, options: SchemaOptions): fc.Arbitrary
   switch (schema.type) {
     case "string":
       return (
-        schema.pattern === undefined
-          ? fc.string({ minLength: schema.minLength ?? 0, maxLength: 40 })
-          : fc.stringMatching(new RegExp(schema.pattern))
+        schema.pattern === undefined ? fc.string({ minLength: schema.minLength ?? 0, maxLength: 40 }) : textMatching(schema.pattern)
       ).filter((text) => text.length >= (schema.minLength ?? 0));
     case "integer":
       return fc.integer({ min: schema.minimum ?? -LARGEST, max: Math.min(schema.maximum ?? LARGEST, LARGEST) });
