@@ -63,7 +63,7 @@ export function speaksToNats(file: string): boolean {
 export function testsOf(changed: readonly string[], files: readonly string[]): string[] {
   const tests = testFiles(files);
   if (changed.some((file) => EVERYWHERE.includes(file))) return tests;
-  const uses = createUses(files);
+  const uses = usesOf(files);
   const wanted = new Set(changed);
   return tests.filter((test) => [...reached(test, uses)].some((file) => wanted.has(file)));
 }
@@ -75,6 +75,14 @@ function reached(start: string, uses: Uses): Set<string> {
   // A set hands out what is added while it is read.
   for (const file of seen) for (const used of uses(file)) seen.add(used);
   return seen;
+}
+
+const known = new WeakMap<readonly string[], Uses>();
+
+function usesOf(files: readonly string[]): Uses {
+  const uses = known.get(files) ?? createUses(files);
+  known.set(files, uses);
+  return uses;
 }
 
 /** The files that a file names in quotes, by a path from itself or from the root: imports, documents and folders alike. */

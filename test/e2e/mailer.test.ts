@@ -57,6 +57,7 @@ async function startMailer(settings: Record<string, string> = {}): Promise<Maile
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       PATH: process.env["PATH"],
+      NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"],
       NATS_URL: nats.url,
       SUBJECT_PREFIX: posthorn.prefix,
       SMTP_URL: smtp.url,

@@ -9,8 +9,15 @@ export interface ReceivedRequest {
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly receivedAt: number;
-  /** The body as JSON. */
-  json(): { action: string; installation: { uuid: string }; data: Record<string, unknown>; actor: Record<string, unknown> };
+  /** The body as JSON, parsed once: tests ask again and again. */
+  json(): ReceivedJson;
+}
+
+interface ReceivedJson {
+  readonly action: string;
+  readonly installation: { readonly uuid: string };
+  readonly data: Record<string, unknown>;
+  readonly actor: Record<string, unknown>;
 }
 
 export type Behaviour = (request: ReceivedRequest, response: ServerResponse, socket: Socket) => void | Promise<void>;
@@ -41,13 +48,17 @@ export async function startReceiver(initial: Behaviour = answer(200, "ok"), port
     incoming.on("error", () => {});
     incoming.on("end", () => {
       const body = Buffer.concat(chunks);
+      let parsed: ReceivedJson | undefined;
       const request: ReceivedRequest = {
         method: incoming.method ?? "",
         path: incoming.url ?? "",
         headers: incoming.headers,
         body,
         receivedAt: Date.now(),
-        json: () => JSON.parse(body.toString("utf8")) as ReturnType<ReceivedRequest["json"]>,
+        json() {
+          parsed ??= JSON.parse(body.toString("utf8")) as ReceivedJson;
+          return parsed;
+        },
       };
       requests.push(request);
       void behaviour(request, response, incoming.socket);

@@ -23,7 +23,7 @@ const known = new WeakMap<Bus, { readonly created: string; readonly events: Map<
 
 /** Every status event of the platform so far, in order. @throws Error naming what is not as its schema says. */
 export async function statusEvents(bus: Bus): Promise<StatusEvent[]> {
-  const manager = await bus.connection.jetstreamManager({ checkAPI: false });
+  const manager = await bus.connection.jetstreamManager({ checkAPI: false, timeout: 60_000 });
   const stream = `${bus.prefix}_STATUS`.toUpperCase().replaceAll("-", "_");
   const { created, state } = await manager.streams.info(stream);
   const before = known.get(bus);
