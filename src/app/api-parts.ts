@@ -88,7 +88,7 @@ export function explainParts(given: ApiGiven) {
     streams: findInStreams,
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
-    stopOf: given.askOrder.stopOf,
+    ...{ stoppedApps: given.askOrder.stops, stopOf: given.askOrder.stopOf },
     paceOf,
     queueSpan: createQueueSpan(nats, manager, names),
     oldestParked: (queue: Parameters<typeof backlog.first>[0]) => orUnreachable(backlog.first(queue)),

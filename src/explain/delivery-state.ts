@@ -222,7 +222,7 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
   }
 }
 
-const HOW_TO_CONTINUE = "replay, resend or delete it, or set the app's on_exhausted to continue";
+const HOW_TO_CONTINUE = "replay, resend or delete the dead letter, or set the app's on_exhausted to continue";
 
 function stoppedBy({ deliveryId, deadLetter, since }: KeyStop): string {
   const stopped = `dead letter ${deadLetter} (delivery ${deliveryId}) has stopped its order key since ${toRfc3339(since)}`;

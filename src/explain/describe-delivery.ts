@@ -1,10 +1,11 @@
 /** Describes one delivery: adds what the registry, the circuit and the parked queue say now to what was found of it. */
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { messagesBefore } from "../jetstream/queue-span.ts";
-import { type Installation, isOrdered } from "../model/app.ts";
+import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
 import type { BrokenAction } from "../model/installation-pause.ts";
+import type { KeyStop } from "../model/key-stop.ts";
 import { probedAt } from "../status/installation-record.ts";
 import type { LogRow } from "../storage/log-row.ts";
 import type { ExplainedDelivery } from "./answer-schemas.ts";
@@ -48,13 +49,18 @@ type LocatedParked = LocatedDelivery & { stream: "parked" };
 
 export function createDescribeDelivery(dependencies: DescribeDependencies, options: DescribeOptions): DescribeDelivery {
   const { registry, index, clock } = dependencies;
-  const { circuitOf, throttleOf, stopOf, paceOf, queueSpan, oldestParked } = dependencies.sources;
+  const { circuitOf, throttleOf, stoppedApps, stopOf, paceOf, queueSpan, oldestParked } = dependencies.sources;
   const { maxParkedAgeMs, probeIntervalMs, brokenAction } = options;
 
   const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
     if (status !== "broken") return null;
     const { record } = await registry.getInstallation(uuid);
     return probedAt({ ...record }) + probeIntervalMs;
+  };
+
+  const stopping = async (app: App | undefined, located: LocatedDelivery | null): Promise<KeyStop | null> => {
+    if (located === null || !isOrdered(app) || app?.onExhausted !== "stop") return null;
+    return (await stoppedApps())?.has(app.slug) ? stopOf(located.delivery) : null;
   };
 
   const queueOf = ({ delivery, ofInstallation }: LocatedParked): ParkedQueue => ({
@@ -75,13 +81,12 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
   return async ({ deliveryId, app, installationUuid }, { history, located, stored, remaining, rows }) => {
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
     const circuit = circuitOf(app);
-    const isStoppable = isOrdered(registered.app) && registered.app?.onExhausted === "stop";
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
     const ownRows = rows.filter((row) => row.delivery_id === deliveryId);
     return explainState({
       ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit },
       throttle: throttleOf(app),
-      stop: isStoppable && located !== null ? await stopOf(located.delivery) : null,
+      stop: await stopping(registered.app, located),
       pace: located?.stream === "parked" ? await paceOfParked(located) : null,
       maxInFlight: registered.app?.maxInFlight ?? options.appMaxInFlight,
       attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),

@@ -29,19 +29,22 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
   const { lookup, streams } = sources;
 
   /** Asks once for each installation and queue of a page. */
-  const describeForPage = (): DescribeDelivery =>
-    createDescribeDelivery(
+  const describeForPage = (): DescribeDelivery => {
+    const stopped = oncePerKey(String, sources.stoppedApps);
+    return createDescribeDelivery(
       {
         ...dependencies,
         registry: { ...registry, getInstallation: oncePerKey((uuid) => uuid, registry.getInstallation) },
         sources: {
           ...sources,
+          stoppedApps: () => stopped(null),
           queueSpan: oncePerKey(({ app, installationUuid }) => `${app} ${installationUuid}`, sources.queueSpan),
           oldestParked: oncePerKey(({ app, installationUuid }) => `${app} ${installationUuid}`, sources.oldestParked),
         },
       },
       options,
     );
+  };
 
   const isOfApp = ({ app, rows, located }: Found, history: DeliveryHistory | null, { onlyApp }: Viewer): boolean =>
     onlyApp === null ||

@@ -5,7 +5,7 @@ import type { StoredEvents } from "../jetstream/stored-events.ts";
 import type { AppPace } from "../model/app-pace.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import type { Delivery } from "../model/delivery.ts";
-import type { KeyStop } from "../model/key-stop.ts";
+import type { AppStops, KeyStop } from "../model/key-stop.ts";
 import type { Throttle } from "../model/throttle.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { RegistryIndex } from "../registry/registry-index.ts";
@@ -21,6 +21,8 @@ export interface DeliverySources {
   circuitOf(app: string): CircuitState;
   /** Null: the app is not throttled. */
   throttleOf(app: string): Throttle | null;
+  /** The apps with stopped order keys; null: the owner of the queues does not answer. */
+  stoppedApps(): Promise<ReadonlyMap<string, AppStops> | null>;
   /** The delivery that stops this one's order key, perhaps itself; null: none, as far as is known. */
   stopOf(delivery: Delivery): Promise<KeyStop | null>;
   /** The limit that the app's attempts are at; null: none. */

@@ -50,7 +50,7 @@ async function read(id: string, signal: AbortSignal): Promise<DeliveryAnswer | "
 }
 
 function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
-  const { state, app, delivered_at, next_attempt_at, parked, dead_letter } = delivery;
+  const { state, app, delivered_at, next_attempt_at, parked, stopped_by, dead_letter } = delivery;
   return (
     <>
       <p>
@@ -62,6 +62,17 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           ["Next attempt", next_attempt_at && <When at={next_attempt_at} />],
           ["Parked since", parked && <When at={parked.since} />],
           ["Expires", parked && parked.because !== "stopped" && <When at={parked.expires_at} />],
+          [
+            "Order stopped",
+            stopped_by && (
+              <>
+                <When at={stopped_by.since} /> by{" "}
+                <a href={hrefOf(["apps", app, "dead-letters"], { open: String(stopped_by.dead_letter) })}>
+                  dead letter {stopped_by.dead_letter}
+                </a>
+              </>
+            ),
+          ],
           ["Given up", dead_letter && <When at={dead_letter.at} />],
           ["Reason", dead_letter && <ReasonPill reason={dead_letter.reason} />],
           [

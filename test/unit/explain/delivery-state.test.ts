@@ -169,7 +169,7 @@ describe("while its order key is stopped", () => {
   const registered = { app: anApp({ orderBy: "app", onExhausted: "stop" }), installation: anInstallation() };
   const stop = { deliveryId: "dlv_stops", deadLetter: 7, since: minutes(-3) };
   const shown = { delivery_id: "dlv_stops", dead_letter: 7, since: at(-3) };
-  const howToContinue = "replay, resend or delete it, or set the app's on_exhausted to continue";
+  const howToContinue = "replay, resend or delete the dead letter, or set the app's on_exhausted to continue";
 
   test("a delivery waits for what stops it, and does not expire meanwhile", () => {
     const explained = explain({ registered, stop, located: parked(false) });
