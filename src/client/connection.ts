@@ -1,6 +1,6 @@
 /** Uses the caller's connection, or opens one and closes it with its user. */
 import { readFileSync } from "node:fs";
-import { connect, credsAuthenticator, type NatsConnection } from "nats";
+import { connect, credsAuthenticator, ErrorCode, type NatsConnection, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
 
@@ -20,7 +20,15 @@ export type NatsSource = string | readonly string[] | NatsServers | NatsConnecti
 
 export const DEFAULT_PREFIX = "app-platform";
 
-/** @throws AppError NATS_UNREACHABLE */
+const NOT_ACCEPTED: ReadonlySet<string> = new Set([
+  ErrorCode.AuthorizationViolation,
+  ErrorCode.AuthenticationExpired,
+  ErrorCode.AccountExpired,
+  ErrorCode.BadAuthentication,
+  ErrorCode.BadCreds,
+]);
+
+/** @throws AppError NATS_UNREACHABLE, or CONFIG_INVALID when the server refuses the credentials */
 export async function openConnection(source: NatsSource): Promise<{ connection: NatsConnection; close: () => Promise<void> }> {
   if (typeof source === "object" && "jetstream" in source) return { connection: source, close: async () => {} };
   const { urls, credsFile = null, tls = {}, inboxPrefix } = serversOf(source);
@@ -37,6 +45,10 @@ export async function openConnection(source: NatsSource): Promise<{ connection: 
     });
     return { connection, close: () => connection.drain().catch(() => connection.close()) };
   } catch (error) {
+    if (error instanceof NatsError && NOT_ACCEPTED.has(error.code))
+      throw new AppError("CONFIG_INVALID", `${servers.join(", ")} refused the user, password, token or credentials (${error.code})`, {
+        cause: error,
+      });
     throw new AppError("NATS_UNREACHABLE", `no NATS server answered at ${servers.join(", ")} (${messageOf(error)})`, {
       retryable: true,
       cause: error,

@@ -206,7 +206,7 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
       return at(null, stop === null ? "" : stoppedBy(stop));
     case "ordered":
       if (located.dueAt === null) {
-        const limit = pace === null ? "" : `; the app is at ${paceText(pace)}`;
+        const limit = pace === null ? "" : `, and wait for ${paceText(pace)}`;
         return at(null, `the app is ordered, and earlier deliveries come first${limit}`);
       }
       return at(

@@ -17,5 +17,5 @@ export function pacedWaitText(wait: PacedWait, now: number): string {
   const turn = turnAt(wait, now);
   const behind = ahead === 0 ? "first in its queue" : `behind about ${ahead} earlier deliver${ahead === 1 ? "y" : "ies"}`;
   const when = ahead === 0 || turn === null ? "" : `; its turn comes at about ${toRfc3339(turn)}`;
-  return `the app is at ${paceText(wait)}: it waits ${behind}${when}`;
+  return `it waits for ${paceText(wait)}, ${behind}${when}`;
 }

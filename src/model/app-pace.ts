@@ -28,11 +28,11 @@ function sumOf(values: ReadonlyArray<number | null>): number | null {
   return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0);
 }
 
-/** `its rate limit of 20 a second` */
+/** `the app's rate limit of 20 a second` */
 export function paceText({ because, perS, atOnce }: AppPace): string {
-  if (because === "rate_limit") return `its rate limit of ${rateText(perS ?? 0)} a second`;
+  if (because === "rate_limit") return `the app's rate limit of ${rateText(perS ?? 0)} a second`;
   const pace = perS === null ? `${atOnce} at once` : `about ${rateText(perS)} a second`;
-  return `the pace that its receiver takes, ${pace}, as its 429 answers have shown`;
+  return `the pace that the app's receiver takes (${pace}, by its 429 answers)`;
 }
 
 function rateText(perS: number): string {

@@ -217,7 +217,9 @@ test("what waits for its receiver's pace says so, and a rate_limit that is set c
       const one = await parked();
       return one.parked.because === "pace" && one.next_attempt_at !== null && one;
     });
-    expect(found.detail).toMatch(/: the app is at the pace that its receiver takes, about [\d.]+ a second, .* its turn comes at about /);
+    expect(found.detail).toMatch(
+      /: it waits for the pace that the app's receiver takes \(about [\d.]+ a second, .* its turn comes at about /,
+    );
     own.behave(answer(200));
     expect((await call("PATCH", `/v1/apps/${slug}`, { rate_limit: { per_s: 1_000, burst: 1_000 } })).status).toBe(200);
     // At the learned pace it would take over a minute.

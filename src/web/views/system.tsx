@@ -56,6 +56,7 @@ const CHECK_NAMES: ReadonlyMap<string, string> = new Map(
     redis: "Redis",
     events: "Events",
     registry: "Registry",
+    permissions: "Permissions",
     records: "Records",
     streams: "Streams",
   }),

@@ -200,15 +200,15 @@ test.each<[DeliveryFacts["pace"], string]>([
   [null, "earlier deliveries come first, at most 32 at once (max_in_flight)"],
   [
     { because: "rate_limit", perS: 20, atOnce: null, ahead: 1_200 },
-    `the app is at its rate limit of 20 a second: it waits behind about 1200 earlier deliveries; its turn comes at about ${at(1)}`,
+    `it waits for the app's rate limit of 20 a second, behind about 1200 earlier deliveries; its turn comes at about ${at(1)}`,
   ],
   [
     { because: "pace", perS: 0.5, atOnce: 1, ahead: 0 },
-    "the app is at the pace that its receiver takes, about 0.5 a second, as its 429 answers have shown: it waits first in its queue",
+    "it waits for the pace that the app's receiver takes (about 0.5 a second, by its 429 answers), first in its queue",
   ],
   [
     { because: "pace", perS: null, atOnce: 3, ahead: 1 },
-    "the app is at the pace that its receiver takes, 3 at once, as its 429 answers have shown: it waits behind about 1 earlier delivery",
+    "it waits for the pace that the app's receiver takes (3 at once, by its 429 answers), behind about 1 earlier delivery",
   ],
 ])("what waits for its turn names the one reason, its rate and when it is about to go: %#", (pace, detail) => {
   expect(explain({ located: parked(false), pace }).detail).toBe(`parked since ${at(-10)}: ${detail}`);
