@@ -182,12 +182,22 @@ export function createConnectionState(connection: NatsConnection): ConnectionSta
   };
 }
 
+/** The client tries to reconnect about twice a second; what it says again each time is logged once. */
 async function logStatus(connection: NatsConnection, logger: Logger): Promise<void> {
+  const said = new Set<string>();
+  const once = (fields: object, message: string): void => {
+    const text = message + JSON.stringify(fields);
+    if (!said.has(text)) logger.warn(fields, message);
+    said.add(text);
+  };
   for await (const { type, data, permissionContext: refused } of connection.status()) {
-    if (refused !== undefined) logger.warn({ problem: permissionText(refused) }, "NATS refused a permission");
-    else if (type === Events.Disconnect) logger.warn({ server: String(data) }, "NATS disconnected");
-    else if (type === Events.Reconnect) logger.info({ server: String(data) }, "NATS reconnected");
-    else if (type === Events.Error) logger.warn({ error: reasonOfCode(String(data)) }, "NATS reported an error");
+    if (refused !== undefined) once({ problem: permissionText(refused) }, "NATS refused a permission");
+    else if (type === Events.Disconnect) once({ server: String(data) }, "NATS disconnected");
+    else if (type === Events.Error) once({ error: reasonOfCode(String(data)) }, "NATS reported an error");
+    else if (type === Events.Reconnect) {
+      logger.info({ server: String(data) }, "NATS reconnected");
+      said.clear();
+    }
   }
 }
 

@@ -283,10 +283,10 @@ test.concurrent("a NATS user whose password changes while Posthorn runs is named
   const own = await kept(
     startNatsServer({ config: `authorization { users: [ { user: posthorn, password: $PASSWORD } ] }`, environment: { PASSWORD: SECRET } }),
   );
-  const connection = await connectNats(
-    { ...shared, credsFile: null, url: `nats://posthorn:${SECRET}@127.0.0.1:${own.port}` },
-    ...([systemClock, silentLogger] as const),
-  );
+  const warned: string[] = [];
+  const logger = { ...silentLogger, warn: (_fields: object, message: string) => void warned.push(message) };
+  const url = `nats://posthorn:${SECRET}@127.0.0.1:${own.port}`;
+  const connection = await connectNats({ ...shared, credsFile: null, url }, systemClock, logger);
   const state = createConnectionState(connection);
   await own.kill();
   const config = { port: own.port, config: `authorization { users: [ { user: posthorn, password: another } ] }` };
@@ -295,6 +295,7 @@ test.concurrent("a NATS user whose password changes while Posthorn runs is named
   // The client would give up at the second refusal.
   await eventually(() => (other.log().match(/authentication error/gi) ?? []).length > 2);
   expect(connection.isClosed()).toBe(false);
+  expect(warned.filter((message) => message === "NATS disconnected")).toHaveLength(1);
   await other.stop();
   await own.restart();
   await eventually(() => state.whyDown() === null);
