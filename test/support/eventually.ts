@@ -14,7 +14,7 @@ export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 120
       if (Date.now() > until) throw error;
     }
     // What takes long need not be known at once: looking costs time that others need.
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, (Date.now() - begun) / 10));
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, (Date.now() - begun) / 4));
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

@@ -226,7 +226,7 @@ export interface Bus {
 }
 
 export async function connectBus(nats: Pick<Server, "url">, prefix: string): Promise<Bus> {
-  const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
+  const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100, noAsyncTraces: true });
   const jetStream = connection.jetstream();
   return {
     prefix,
