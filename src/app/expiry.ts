@@ -11,7 +11,7 @@ export function createExpiry({ config, queueOwner, parkedQueues, isFlowing, back
   const expireParked = async (): Promise<void> => {
     if (!queueOwner.isOwner()) return;
     for (const queue of [...parkedQueues.busyQueues()].filter((one) => !isFlowing(one))) {
-      const expired = await backlog.expire(queue, config.maxParkedAge);
+      const expired = await backlog.expire(queue, config.maxParkedAge, parkedQueues.stateOf(queue));
       if (expired > 0)
         logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
     }

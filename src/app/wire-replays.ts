@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { createReplay } from "../dead-letters/replay.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
-import { countBySubject } from "../jetstream/subject-counts.ts";
+import { subjectState } from "../jetstream/subject-counts.ts";
 import type { RecordKind } from "../model/record-kind.ts";
 import { DEAD_LETTER_REPLAYS, type DeadLetterReplay } from "../replays/dead-letter-replay-record.ts";
 import { createDeadLetterReplays, createRunDeadLetterReplay } from "../replays/dead-letter-replays.ts";
@@ -60,8 +60,8 @@ export function wireReplays(given: Given) {
       [names.streams.retries, names.retriesFilter(app)],
       ...names.parkedFilters(app).map((filter) => [names.streams.parked, filter]),
     ] as const;
-    const counts = await Promise.all(filters.map(([stream = "", filter = ""]) => countBySubject(manager, stream, filter)));
-    return counts.every(({ size }) => size === 0);
+    const counts = await Promise.all(filters.map(([stream = "", filter = ""]) => subjectState(manager, stream, filter)));
+    return counts.every(({ count }) => count === 0);
   };
 
   const runReplay = createRunReplay({

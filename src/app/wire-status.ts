@@ -1,7 +1,7 @@
 /** The status of integrations and circuits: its records, its events, the health rule, and the request log that feeds it. */
 import { createAuditedStatus } from "../audit/audited-status.ts";
 import { createStatusPublisher } from "../jetstream/status-publisher.ts";
-import { countBySubject } from "../jetstream/subject-counts.ts";
+import { subjectState } from "../jetstream/subject-counts.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import type { OutboxMembers } from "../model/stored-records.ts";
 import { APP_HEALTH, CIRCUITS } from "../registry/record-kinds.ts";
@@ -56,8 +56,7 @@ export function wireStatus(given: Foundation & StreamParts & RegistryParts & Tel
       async parkedFor(uuid) {
         const installation = index.installation(uuid);
         if (installation === undefined) return 0;
-        const subject = names.parked(installation.app, uuid);
-        return (await countBySubject(manager, names.streams.parked, subject)).get(subject) ?? 0;
+        return (await subjectState(manager, names.streams.parked, names.parked(installation.app, uuid))).count;
       },
       webhookUrlOf(uuid) {
         const installation = index.installation(uuid);

@@ -6,6 +6,7 @@ import type { ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import { createHeldBytes } from "../jetstream/held-bytes.ts";
+import { mayLoseMessages } from "../jetstream/subject-index.ts";
 import type { Installation } from "../model/app.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
@@ -76,7 +77,8 @@ export function wireSubscribers(given: Given) {
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
     ...{ poisonLimit, heldBytes: createHeldBytes(config.readAhead) },
-    countOf: parkedQueues.count,
+    stateOf: parkedQueues.stateOf,
+    countOf: (queue) => (mayLoseMessages(nats) ? Number.POSITIVE_INFINITY : parkedQueues.count(queue)),
     busyQueues: parkedQueues.busyQueues,
     takeRoom: given.share.take,
     limitOf,
@@ -184,7 +186,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
     registry: index,
     circuitOpen: given.isHeldBack,
     queueBusy: parkedQueues.busy,
-    parkedAfter: (queue, sequence) => backlog.first(queue, sequence, poisonLimit.probe),
+    parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, handOut: poisonLimit.probe }),
     removeParked: backlog.remove,
     isNextInOrder: (delivery) => askOrder.isNext(delivery, index.app(delivery.app)?.orderBy ?? "none"),
     async onGivenUp(delivery, deadLetter, source) {

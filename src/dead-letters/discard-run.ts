@@ -48,8 +48,8 @@ export interface DiscardRunDependencies {
 
 export interface DiscardRunOptions {
   readonly app: string;
-  /** The last message that was parked before the call. */
-  readonly lastSequence: number;
+  /** Whether the message was parked before the call. */
+  readonly isEarlier: (message: ConsumedMessage) => boolean;
   readonly isWanted: () => boolean;
   /** Whether the message's delivery is being attempted (DISCARD-3). */
   readonly isAttempted: (sequence: number) => boolean;
@@ -84,7 +84,7 @@ export async function createAttemptedElsewhere(ask: () => Promise<ReadonlySet<nu
 }
 
 export function createDiscardRun({ giveUp, skipDelivered, clock, logger }: DiscardRunDependencies, options: DiscardRunOptions): DiscardRun {
-  const { app, lastSequence, isWanted, isAttempted, onCompleted } = options;
+  const { app, isEarlier, isWanted, isAttempted, onCompleted } = options;
   const state: DiscardState = { completed: 0, discarded: 0, spare: 0, takenAt: clock.now(), refusal: null };
   const spare: ConsumedMessage[] = [];
   // Both chains keep the order of the queue (DISCARD-2).
@@ -140,7 +140,7 @@ export function createDiscardRun({ giveUp, skipDelivered, clock, logger }: Disca
 
   return {
     take(message) {
-      if (message.sequence > lastSequence || !isWanted()) {
+      if (!isEarlier(message) || !isWanted()) {
         spare.push(message);
         state.spare++;
         return;

@@ -3,12 +3,13 @@
  * that exists for the discard. The owner of the queues says what it is attempting: such an attempt ends normally, and what it
  * leaves in the queue is discarded. The discard ends when it is no longer wanted, or when dead letters can't be stored.
  */
-import type { JetStreamManager } from "nats";
-import type { ParkedQueue } from "../delivery/ports.ts";
+import type { HandledMessage, ParkedQueue } from "../delivery/ports.ts";
 import { ensureConsumer, parkedConsumer } from "../jetstream/consumers.ts";
 import { unlessNotFound } from "../jetstream/nats-errors.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
+import { firstSequence } from "../jetstream/read-subject.ts";
+import { subjectState } from "../jetstream/subject-counts.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { sleep } from "../model/periodic.ts";
@@ -30,7 +31,7 @@ export type DiscardBacklog = (queue: ParkedQueue, isWanted: () => boolean) => Pr
 
 export interface DiscardBacklogDependencies extends PullConsumerDependencies, DiscardRunDependencies {
   readonly names: Subjects;
-  readonly backlog: Pick<Backlog, "first">;
+  readonly backlog: Pick<Backlog, "read">;
   /** Sequences in the parked stream that are being attempted. */
   readonly inFlightOfReplicas: () => Promise<ReadonlySet<number>>;
 }
@@ -51,13 +52,15 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     const settings = parkedConsumer(names, queue.app, queue.installationUuid, BATCH);
     const { consumer } = settings;
     const elsewhere = await createAttemptedElsewhere(inFlightOfReplicas, clock);
-    const { count, lastSequence } = await orUnreachable(backlogSize(manager, stream, subject));
+    const { count, last } = await orUnreachable(subjectState(manager, stream, subject));
     if (count === 0) return { discarded: 0, inFlight: 0 };
 
+    // One that was stored again meanwhile was parked before.
+    const isEarlier = (message: HandledMessage): boolean => firstSequence(message.sequence, message.header("nats-msg-id")) <= last;
     const onCompleted = (): void => {
       if (pulls.held() === state.spare) acks.flush();
     };
-    const run = createDiscardRun(dependencies, { app: queue.app, lastSequence, isWanted, isAttempted: elsewhere.has, onCompleted });
+    const run = createDiscardRun(dependencies, { app: queue.app, isEarlier, isWanted, isAttempted: elsewhere.has, onCompleted });
     const { state } = run;
     const open = async (): Promise<void> => {
       await ensureConsumer(dependencies, settings);
@@ -72,8 +75,8 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     pulls.start();
 
     const isAnyLeft = async (): Promise<boolean> => {
-      const oldest = await orUnreachable(backlog.first(queue));
-      return oldest !== null && oldest.source.sequence <= lastSequence;
+      for await (const { message } of backlog.read(queue)) if (isEarlier(message)) return true;
+      return false;
     };
 
     /** @returns the deliveries in flight elsewhere when there is nothing more to wait for; null: not yet */
@@ -84,7 +87,7 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
       if (state.refusal !== null) throw state.refusal;
       const info = await orUnreachable(unlessNotFound(manager.consumers.info(stream, consumer)));
       const inFlight = Math.max(0, (info?.num_ack_pending ?? 0) - state.spare);
-      if (inFlight === 0 && !(await isAnyLeft())) return 0;
+      if (inFlight === 0 && !(await orUnreachable(isAnyLeft()))) return 0;
       if (clock.now() - state.takenAt <= IN_FLIGHT_WAIT_MS) return null;
       if (inFlight > 0) return inFlight;
       const problem = `the parked stream does not hand out what is parked under ${subject}; ${state.discarded} were discarded`;
@@ -108,9 +111,4 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     await run.completed();
     return { discarded: state.discarded, inFlight };
   };
-}
-
-async function backlogSize(manager: JetStreamManager, stream: string, subject: string): Promise<{ count: number; lastSequence: number }> {
-  const { state } = await manager.streams.info(stream, { subjects_filter: subject });
-  return { count: state.subjects?.[subject] ?? 0, lastSequence: state.last_seq };
 }

@@ -6,6 +6,7 @@ import type { JetStreamManager, NatsConnection } from "nats";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { readForwards } from "../jetstream/read-stream.ts";
 import { messageAt } from "../jetstream/stored-message.ts";
+import { countable } from "../jetstream/subject-counts.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { readDeadLetter } from "./read-dead-letter.ts";
@@ -40,7 +41,7 @@ export function createOwnDeadLetters(dependencies: OwnDeadLettersDependencies): 
 
   const count = async (app: string): Promise<number> => {
     const subject = names.deadLetter(app);
-    const { state, created } = await manager.streams.info(stream, { subjects_filter: subject });
+    const { state, created } = await manager.streams.info(stream, { subjects_filter: countable(subject) });
     const total = state.subjects?.[subject] ?? 0;
     const createdAt = appCreatedAt(app);
     let seen = seenOf.get(app);

@@ -5,7 +5,7 @@
 import type { JetStreamManager, NatsConnection, StoredMsg } from "nats";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { readForwards, type StreamMessage, textOf } from "../jetstream/read-stream.ts";
-import { readSubject } from "../jetstream/read-subject.ts";
+import { FEW_OTHERS, readSubject } from "../jetstream/read-subject.ts";
 import { messageAt } from "../jetstream/stored-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -30,8 +30,6 @@ export interface FindInStreams {
 const MAX_QUEUE_MESSAGES = 200;
 /** The newest dead letters that are searched. */
 const MAX_DEAD_LETTERS = 2_000;
-/** Messages of other subjects among which a lost one is searched (SUBJECT-1). */
-const MAX_OTHERS = 2_000;
 const BATCH = 500;
 
 export function createFindInStreams(connection: NatsConnection, manager: JetStreamManager, names: Subjects): FindInStreams {
@@ -127,7 +125,7 @@ async function* oldestIn(
   subject: string,
 ): AsyncGenerator<StoredMsg> {
   let looked = 0;
-  for await (const message of readSubject(connection, manager, { stream, subject, mostOthers: MAX_OTHERS })) {
+  for await (const message of readSubject(connection, manager, { stream, subject, mostOthers: FEW_OTHERS })) {
     yield message;
     looked++;
     if (looked === MAX_QUEUE_MESSAGES) return;

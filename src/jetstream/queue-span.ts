@@ -4,7 +4,7 @@ import type { ParkedQueue } from "../delivery/ports.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import { firstOf } from "./read-subject.ts";
 import { lastMessage } from "./stored-message.ts";
-import { countBySubject } from "./subject-counts.ts";
+import { subjectState } from "./subject-counts.ts";
 import type { Subjects } from "./subjects.ts";
 
 export interface QueueSpan {
@@ -21,15 +21,15 @@ export function createQueueSpan(connection: NatsConnection, manager: JetStreamMa
   const stream = names.streams.parked;
   return async ({ app, installationUuid }) => {
     const subject = names.parked(app, installationUuid);
-    const [counts, first, last] = await orUnreachable(
+    const [{ count }, first, last] = await orUnreachable(
       Promise.all([
-        countBySubject(manager, stream, subject),
+        subjectState(manager, stream, subject),
         firstOf(connection, manager, { stream, subject }),
         lastMessage(manager, stream, subject),
       ]),
     );
     if (first === null || last === null) return null;
-    return { messages: counts.get(subject) ?? 1, first: first.seq, last: last.seq };
+    return { messages: Math.max(1, count), first: first.seq, last: last.seq };
   };
 }
 

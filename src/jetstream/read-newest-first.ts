@@ -8,7 +8,7 @@
  */
 import type { JetStreamManager, NatsConnection, StreamState } from "nats";
 import { messageOf, readForwards, type StreamMessage } from "./read-stream.ts";
-import { readSubject } from "./read-subject.ts";
+import { FEW_OTHERS, readSubject } from "./read-subject.ts";
 import { nextMessage } from "./stored-message.ts";
 
 /** Both included. */
@@ -52,8 +52,6 @@ const MAX_MESSAGES = 5_000;
 const MAX_BYTES = 32 * 1024 * 1024;
 /** Limits of one span. */
 const MAX_SPAN_MESSAGES = 600;
-/** Messages of other subjects in a span among which a lost one is searched (SUBJECT-1). */
-const MAX_OTHERS = 2_000;
 const MAX_SPAN_BYTES = 8 * 1024 * 1024;
 
 export async function readNewestFirst<T>(query: NewestFirstQuery<T>): Promise<NewestFirst<T>> {
@@ -123,7 +121,7 @@ export function spansOf(connection: NatsConnection, manager: JetStreamManager, s
 /** For a work queue, which allows no second consumer: message by message. Nothing counts as a redelivery. */
 export function queueSpansOf(connection: NatsConnection, manager: JetStreamManager, stream: string, subject: string): ReadSpan {
   return async function* (span) {
-    for await (const message of readSubject(connection, manager, { stream, subject, ...span, mostOthers: MAX_OTHERS }))
+    for await (const message of readSubject(connection, manager, { stream, subject, ...span, mostOthers: FEW_OTHERS }))
       yield messageOf(message);
   };
 }

@@ -18,7 +18,7 @@ import { createAckMonitor } from "./ack-monitor.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ConsumerSettings } from "./consumers.ts";
 import { messageAt } from "./stored-message.ts";
-import { countBySubject } from "./subject-counts.ts";
+import { subjectState } from "./subject-counts.ts";
 
 export interface StalledConsumerOptions {
   readonly settings: ConsumerSettings;
@@ -65,7 +65,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
 
   const storedMessages = async (): Promise<number> => {
     if (workQueueSubject === null) return 0;
-    return [...(await countBySubject(manager, stream, workQueueSubject)).values()].reduce((sum, count) => sum + count, 0);
+    return (await subjectState(manager, stream, workQueueSubject)).count;
   };
 
   const waitingMessages = async ({ num_pending: pending, num_ack_pending: ackPending, config }: ConsumerInfo): Promise<Waiting | null> => {

@@ -3,10 +3,27 @@ import type { JetStreamManager } from "nats";
 import { orUnreachable } from "./or-unreachable.ts";
 import type { Subjects } from "./subjects.ts";
 
-/** Subject → messages stored under it. @param filter a pattern within one of the stream's own subjects */
+/** The messages of a subject or a pattern at one moment. */
+export interface SubjectState {
+  readonly count: number;
+  /** The last sequence of the stream. */
+  readonly last: number;
+}
+
+/** Subject → messages stored under it. @param filter within one of the stream's own subjects */
 export async function countBySubject(manager: JetStreamManager, stream: string, filter: string): Promise<ReadonlyMap<string, number>> {
-  const { state } = await manager.streams.info(stream, { subjects_filter: filter });
+  const { state } = await manager.streams.info(stream, { subjects_filter: countable(filter) });
   return new Map(Object.entries(state.subjects ?? {}));
+}
+
+export async function subjectState(manager: JetStreamManager, stream: string, filter: string): Promise<SubjectState> {
+  const { state } = await manager.streams.info(stream, { subjects_filter: countable(filter) });
+  return { count: Object.values(state.subjects ?? {}).reduce((sum, one) => sum + one, 0), last: state.last_seq };
+}
+
+/** A pattern that matches the same in a stream whose subjects all begin with one prefix (INDEX-3). */
+export function countable(filter: string): string {
+  return /[*>]/.test(filter) ? filter : filter.replace(/^[^.]+/, "*");
 }
 
 /** Parked deliveries and dead letters, by app and installation. */

@@ -6,8 +6,10 @@
  *          sequence for it (removeSeqPerSubject in the server's filestore.go): of three messages, the second is lost when the third and
  *          then the first are deleted. A lost message is not found by its subject or a wildcard, and no new filtered consumer hands it
  *          out, until it is deleted or its block is compacted.
- * INDEX-2  The message is still found by its sequence and by `>`, and counts by subject include it. A stream without deleted messages
+ * INDEX-2  The message is still found by its sequence and by `>`, and counts by a pattern include it. A stream without deleted messages
  *          between others has lost none.
+ * INDEX-3  A count by one subject begins at the block that had the subject's first message when that was last looked up. Once the block
+ *          is gone, 2.9.10 counts nothing (SubjectsState in filestore.go). By a pattern it counts all blocks.
  */
 import type { NatsConnection } from "nats";
 

@@ -3,7 +3,8 @@
  */
 import type { JetStreamManager, NatsConnection } from "nats";
 import { unlessNotFound } from "../jetstream/nats-errors.ts";
-import { firstOf } from "../jetstream/read-subject.ts";
+import { readSubject } from "../jetstream/read-subject.ts";
+import { mayLoseMessages } from "../jetstream/subject-index.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { decodeBatch } from "../model/fan-out-batch.ts";
 
@@ -25,10 +26,14 @@ export function createHandledUpTo({ connection, manager, names, readByOwner }: H
     return info.num_pending + info.num_ack_pending === 0 ? Number.POSITIVE_INFINITY : info.ack_floor.stream_seq;
   };
 
-  /** The batches of large fan-outs are stored in the order of their events. */
+  /** The batches of large fan-outs are stored in the order of their events, except for those that the index has lost (INDEX-1). */
   const handledInBatches = async (): Promise<number> => {
-    const oldest = await firstOf(connection, manager, { stream: names.streams.retries, subject: names.fanOut });
-    return oldest === null ? Number.POSITIVE_INFINITY : sequenceIn(oldest.string()) - 1;
+    let first = Number.POSITIVE_INFINITY;
+    for await (const batch of readSubject(connection, manager, { stream: names.streams.retries, subject: names.fanOut })) {
+      first = Math.min(first, sequenceIn(batch.string()));
+      if (!mayLoseMessages(connection)) break;
+    }
+    return first - 1;
   };
 
   return async (app) => {

@@ -13,7 +13,7 @@ import { unreachableOr } from "../jetstream/nats-errors.ts";
 import { headerOf } from "../jetstream/read-stored-event.ts";
 import { readSubject } from "../jetstream/read-subject.ts";
 import { deleteMessage, messageAt } from "../jetstream/stored-message.ts";
-import { countBySubject } from "../jetstream/subject-counts.ts";
+import { subjectState } from "../jetstream/subject-counts.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { isOrdered } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
@@ -111,8 +111,8 @@ export function createRetryNow(dependencies: RetryNowDependencies): RetryNow {
   return async (app) => {
     if (registry.app(app) === undefined) throw new AppError("NOT_FOUND", `no app ${app}`);
     try {
-      const [counts, inOrder] = await Promise.all([
-        countBySubject(manager, stream, names.retriesFilter(app)),
+      const [{ count }, inOrder] = await Promise.all([
+        subjectState(manager, stream, names.retriesFilter(app)),
         channel.askOwner<number>(names.retryNow, app),
       ]);
       if (inOrder === null && isOrdered(registry.app(app)))
@@ -120,7 +120,7 @@ export function createRetryNow(dependencies: RetryNowDependencies): RetryNow {
       const running = runAlone(app);
       const isDone = await resolvesWithin(clock, ANSWER_WITHIN_MS, running);
       if (!isDone) running.catch((error: unknown) => logger.warn({ app, error: messageOf(error) }, "not all retries are due now"));
-      return [...counts.values()].reduce((sum, count) => sum + count, inOrder ?? 0);
+      return count + (inOrder ?? 0);
     } catch (error) {
       throw unreachableOr(error);
     }

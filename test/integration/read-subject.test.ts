@@ -2,7 +2,15 @@
  * Every stored message is read, also where the server has lost it from its index of subjects (INDEX-1), as releases before 2.10.25 do.
  * The index is damaged by three messages in five operations, or by some hundred random ones.
  */
-import { AckPolicy, connect, type JetStreamClient, type JetStreamManager, type NatsConnection, RetentionPolicy } from "nats";
+import {
+  AckPolicy,
+  connect,
+  type JetStreamClient,
+  type JetStreamManager,
+  type NatsConnection,
+  RetentionPolicy,
+  type StreamConfig,
+} from "nats";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type ConsumerSettings, ensureConsumer } from "../../src/jetstream/consumers.ts";
 import { unlessNotFound } from "../../src/jetstream/nats-errors.ts";
@@ -11,6 +19,7 @@ import { readForwards } from "../../src/jetstream/read-stream.ts";
 import { firstOf, readSubject, restoreLost, type SubjectQuery } from "../../src/jetstream/read-subject.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
 import { nextMessage } from "../../src/jetstream/stored-message.ts";
+import { countBySubject, subjectState } from "../../src/jetstream/subject-counts.ts";
 import { mayLoseMessages } from "../../src/jetstream/subject-index.ts";
 import { eventually } from "../support/eventually.ts";
 import { createManualClock } from "../support/manual-clock.ts";
@@ -39,7 +48,8 @@ beforeEach(() => {
   [stream, prefix] = [`S${++streams}`, `s${streams}`];
 });
 
-const createStream = (retention: RetentionPolicy) => manager.streams.add({ name: stream, subjects: [`${prefix}.>`], retention });
+const createStream = (retention: RetentionPolicy, limits: Partial<StreamConfig> = {}) =>
+  manager.streams.add({ name: stream, subjects: [`${prefix}.>`], retention, ...limits });
 const publish = async (subject: string): Promise<number> => (await jetStream.publish(`${prefix}.${subject}`, subject)).seq;
 const remove = (sequence: number) => manager.streams.deleteMessage(stream, sequence, false);
 
@@ -71,6 +81,94 @@ test("a message that the index has lost is read by its subject, a wildcard, and 
   expect(await sequencesOf({ subject: "a.*", from: 3 })).toEqual([9]);
   expect(await sequencesOf({ subject: "a.x", from: 3 })).toEqual([]);
   expect((await firstOf(connection, manager, { stream, subject: `${prefix}.a.x` }))?.seq).toBe(2);
+});
+
+/** Counts the look-ups of messages. */
+function counted(): { readonly manager: JetStreamManager; readonly lookUps: () => number } {
+  let lookUps = 0;
+  const getMessage: JetStreamManager["streams"]["getMessage"] = (...query) => {
+    lookUps++;
+    return manager.streams.getMessage(...query);
+  };
+  const streams: unknown = Object.assign(Object.create(manager.streams), { getMessage });
+  return { manager: Object.assign(Object.create(manager), { streams }) as JetStreamManager, lookUps: () => lookUps };
+}
+
+const fill = (count: number): Promise<number[]> => Promise.all(Array.from({ length: count }, () => publish("b.x")));
+
+test("a subject is counted and read whole although the block of its first messages is gone", async () => {
+  // Its blocks are of 32 KB.
+  await createStream(RetentionPolicy.Workqueue, { max_bytes: 120_000 });
+  for (let n = 0; n < 12; n++) await jetStream.publish(`${prefix}.a.x`, new Uint8Array(8_000));
+  for (let sequence = 1; sequence <= 8; sequence++) await remove(sequence);
+  const subject = `${prefix}.a.x`;
+  expect((await subjectState(manager, stream, subject)).count).toBe(4);
+  expect([...(await countBySubject(manager, stream, subject))]).toEqual([[subject, 4]]);
+  expect(await sequencesOf({ subject: "a.x" })).toEqual([9, 10, 11, 12]);
+});
+
+test("a reader that continues from the last sequence passes over nothing that was stored and lost meanwhile", async () => {
+  await loseTheSecond();
+  const found: number[] = [];
+  const read = async (from: number): Promise<void> => {
+    for await (const { seq } of readSubject(connection, manager, { stream, subject: `${prefix}.a.*`, from })) {
+      found.push(seq);
+      if (found.length > 1) continue;
+      for (let n = 0; n < 3; n++) await publish("a.z");
+      await remove(12);
+      await remove(10);
+      await publish("a.z");
+    }
+  };
+  await read(1);
+  await read(Math.max(...found) + 1);
+  expect(found.sort((a, b) => a - b)).toEqual([2, 9, 11, 13]);
+});
+
+test("what is stored during the reading does not put off the lost one", async () => {
+  await loseTheSecond();
+  const found: number[] = [];
+  for await (const { seq } of readSubject(connection, manager, { stream, subject: `${prefix}.a.*` })) {
+    found.push(seq);
+    if (found.length < 5) await publish("a.y");
+    else break;
+  }
+  expect(found).toContain(2);
+});
+
+test("a message that is deleted during the reading costs no search among the others", async () => {
+  await loseTheSecond();
+  await fill(200);
+  for (let n = 0; n < 5; n++) await publish("c.x");
+  const { manager: counting, lookUps } = counted();
+  const found: number[] = [];
+  for await (const { seq } of readSubject(connection, counting, { stream, subject: `${prefix}.c.x` })) {
+    found.push(seq);
+    if (found.length === 2) await remove(seq + 1);
+  }
+  expect([found.length, lookUps() < 30]).toEqual([4, true]);
+});
+
+test("one who looks for the first message looks at few others", { timeout: 30_000 }, async () => {
+  await loseTheSecond();
+  await fill(4_000);
+  const [first = 0, , third = 0] = [await publish("c.x"), await publish("c.x"), await publish("c.x")];
+  await remove(third);
+  await remove(first);
+  const { manager: counting, lookUps } = counted();
+  await firstOf(connection, counting, { stream, subject: `${prefix}.c.x` });
+  await firstOf(connection, counting, { stream, subject: `${prefix}.d` });
+  expect(lookUps()).toBeLessThan(2_100);
+});
+
+test("a list with bounds looks at few messages outside them", async () => {
+  await createStream(RetentionPolicy.Workqueue);
+  for (let n = 0; n < 60; n++) await publish("a.x");
+  await fill(100);
+  const { manager: counting, lookUps } = counted();
+  const query = { stream, subject: `${prefix}.a.x`, from: 61, mostOthers: 5 };
+  for await (const _ of readSubject(connection, counting, query));
+  expect(lookUps()).toBeLessThan(30);
 });
 
 test("a list has it in its place", async () => {

@@ -220,28 +220,33 @@ describe.concurrent("an ordered app", () => {
 });
 
 // Servers before 2.10.25 lose the second of three messages from their index when the third and then the first are deleted.
+async function aQueueWithALost(app: object) {
+  const { bus, receiver, parked, manager, start } = await aPlatform();
+  const posthorn = await start();
+  const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ...app });
+  const other = await posthorn.install({ webhook_url: receiver.url });
+  for (const one of [uuid, other.uuid]) await posthorn.api("POST", `/v1/installations/${one}/disable`);
+  const subject = `${bus.prefix}.parked.${slug}.${uuid}`;
+  const countOf = async (wanted: string): Promise<number> =>
+    (await manager.streams.info(parked, { subjects_filter: wanted })).state.subjects?.[wanted] ?? 0;
+  for (let n = 0; n < 3; n++) {
+    await bus.publish("issue.created", event(n));
+    await eventually(async () => (await countOf(subject)) === n + 1);
+  }
+  await eventually(async () => (await countOf(`${bus.prefix}.parked.${other.slug}.${other.uuid}`)) === 3);
+  const sequences: number[] = [];
+  for (let sequence = 1; sequence <= 6; sequence++)
+    if ((await manager.streams.getMessage(parked, { seq: sequence })).subject === subject) sequences.push(sequence);
+  for (const sequence of [sequences[2], sequences[0]]) await manager.streams.deleteMessage(parked, sequence ?? 0, false);
+  await bus.publish("issue.created", event(3));
+  await eventually(async () => (await countOf(subject)) === 2);
+  return { posthorn, receiver, slug, uuid, isEmpty: async () => (await countOf(subject)) === 0 };
+}
+
 test.each([true, false])(
   "a delivery that the server lost from its index is listed, and comes in its turn (ordered: %s)",
   async (ordered) => {
-    const { bus, receiver, parked, manager, start } = await aPlatform();
-    const posthorn = await start();
-    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ordered });
-    const other = await posthorn.install({ webhook_url: receiver.url });
-    for (const one of [uuid, other.uuid]) await posthorn.api("POST", `/v1/installations/${one}/disable`);
-    const subject = `${bus.prefix}.parked.${slug}.${uuid}`;
-    const countOf = async (wanted: string): Promise<number> =>
-      (await manager.streams.info(parked, { subjects_filter: wanted })).state.subjects?.[wanted] ?? 0;
-    for (let n = 0; n < 3; n++) {
-      await bus.publish("issue.created", event(n));
-      await eventually(async () => (await countOf(subject)) === n + 1);
-    }
-    await eventually(async () => (await countOf(`${bus.prefix}.parked.${other.slug}.${other.uuid}`)) === 3);
-    const sequences: number[] = [];
-    for (let sequence = 1; sequence <= 6; sequence++)
-      if ((await manager.streams.getMessage(parked, { seq: sequence })).subject === subject) sequences.push(sequence);
-    for (const sequence of [sequences[2], sequences[0]]) await manager.streams.deleteMessage(parked, sequence ?? 0, false);
-    await bus.publish("issue.created", event(3));
-    await eventually(async () => (await countOf(subject)) === 2);
+    const { posthorn, receiver, slug, uuid } = await aQueueWithALost({ ordered });
     const { body } = await posthorn.api("GET", `/v1/deliveries?app=${slug}&state=parked`);
     expect(body.items.map(({ event_id: id }: { event_id: string }) => id)).toEqual(["e-3", "e-1"]);
     await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
@@ -250,6 +255,15 @@ test.each([true, false])(
     await posthorn.end();
   },
 );
+
+test("a delivery that the server lost from its index is discarded with the others", async () => {
+  const { posthorn, slug, uuid, isEmpty } = await aQueueWithALost({});
+  expect((await posthorn.api("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 2 });
+  expect(await isEmpty()).toBe(true);
+  const { body } = await posthorn.api("GET", `/v1/deliveries?app=${slug}&state=dead_letter`);
+  expect(body.items.map(({ event_id: id }: { event_id: string }) => id).sort()).toEqual(["e-1", "e-3"]);
+  await posthorn.end();
+});
 
 // A receiver may have asked for that time.
 test.concurrent.each([true, false])(

@@ -212,28 +212,30 @@ async function firstBetween(manager: JetStreamManager, stream: string, after: nu
 }
 
 function createHeldEvents() {
-  /** In order of their reading; those that are done leave from the front. */
-  let open: Array<{ readonly message: ConsumedMessage; deliveriesLeft: number }> = [];
+  /** In order of their reading; those that are done leave from the front, their contents before. */
+  let open: Array<{ readonly sequence: number; message: ConsumedMessage | null; deliveriesLeft: number }> = [];
   return {
     /** The sequence of the first that is not done; null: all are. */
     first(): number | null {
-      const at = open.findIndex(({ deliveriesLeft }) => deliveriesLeft > 0);
+      const at = open.findIndex(({ message }) => message !== null);
       open = at === -1 ? [] : open.slice(at);
-      return open[0]?.message.sequence ?? null;
+      return open[0]?.sequence ?? null;
     },
     hold(message: ConsumedMessage, deliveries: number): HeldEvent {
-      const event = { message, deliveriesLeft: deliveries };
+      const event: (typeof open)[number] = { sequence: message.sequence, message, deliveriesLeft: deliveries };
       open.push(event);
       return {
         message,
         done() {
           event.deliveriesLeft--;
-          if (event.deliveriesLeft === 0) message.ack();
+          if (event.deliveriesLeft > 0) return;
+          event.message = null;
+          message.ack();
         },
       };
     },
     drop(): void {
-      for (const { message, deliveriesLeft } of open) if (deliveriesLeft > 0) message.drop();
+      for (const { message } of open) message?.drop();
     },
   };
 }

@@ -25,7 +25,7 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
   /** @returns up to where it is read */
   const read = async (queue: ParkedQueue, after: number): Promise<number> => {
     let at = after;
-    for await (const parked of backlog.read(queue, after)) {
+    for await (const parked of backlog.read(queue, { from: after + 1 })) {
       if (!isActive()) break;
       at = Math.max(at, parked.source.sequence);
       if (fence.isLate(parked)) await backlog.remove(parked);

@@ -10,9 +10,10 @@ import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
 import { headerOf } from "../../jetstream/read-stored-event.ts";
-import { readSubject } from "../../jetstream/read-subject.ts";
+import { FEW_OTHERS, readSubject, type SubjectQuery } from "../../jetstream/read-subject.ts";
 import { deleteMessage, messageAt } from "../../jetstream/stored-message.ts";
-import { countBySubject } from "../../jetstream/subject-counts.ts";
+import { countBySubject, type SubjectState, subjectState } from "../../jetstream/subject-counts.ts";
+import { mayLoseMessages } from "../../jetstream/subject-index.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
@@ -42,6 +43,12 @@ export interface BacklogDependencies {
   readonly skipDelivered: SkipDelivered;
   readonly poisonLimit: Pick<PoisonLimit, "handOut">;
   readonly clock: Clock;
+}
+
+/** Which of a queue's deliveries are read. */
+export interface BacklogQuery extends Pick<SubjectQuery, "from" | "to" | "state" | "mostOthers"> {
+  /** Counts the reading (BACKLOG-1); that of suspects when absent. */
+  readonly handOut?: PoisonLimit["handOut"];
 }
 
 /** GIVEUP-3: so many deliveries that nobody decodes it. */
@@ -77,13 +84,10 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
     return { message: handled(message), source, storedAt: message.time.getTime(), delivery, dueAt, blockedBy };
   };
 
-  /**
-   * Those that were stored after the sequence. What can't be read goes to dead letters.
-   * @param handOut counts the reading (BACKLOG-1); that of suspects when absent
-   */
-  async function* read(queue: ParkedQueue, after = 0, handOut?: PoisonLimit["handOut"]): AsyncGenerator<ParkedDelivery, void> {
+  /** A message that can't be read goes to dead letters. */
+  async function* read(queue: ParkedQueue, { handOut, ...within }: BacklogQuery = {}): AsyncGenerator<ParkedDelivery, void> {
     const subject = names.parked(queue.app, queue.installationUuid);
-    for await (const message of readSubject(connection, manager, { stream, subject, from: after + 1 })) {
+    for await (const message of readSubject(connection, manager, { stream, subject, ...within })) {
       const parked = await decode(message, handOut);
       if (parked !== null) yield parked;
     }
@@ -91,9 +95,9 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
 
   return {
     read,
-    /** The first that was stored after the sequence. */
-    async first(queue: ParkedQueue, after?: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null> {
-      for await (const parked of read(queue, after, handOut)) return parked;
+    /** A lost one (SUBJECT-1) is found among few others. */
+    async first(queue: ParkedQueue, query: BacklogQuery = { mostOthers: FEW_OTHERS }): Promise<ParkedDelivery | null> {
+      for await (const parked of read(queue, query)) return parked;
       return null;
     },
 
@@ -111,25 +115,35 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
     /** Takes a delivery that is done out of its queue. */
     remove: ({ source }: { readonly source: Pick<MessageRef, "sequence"> }): Promise<void> => remove(source),
 
-    /** Sends to dead letters what was first parked longer ago than `maxAgeMs`. @returns how many. */
-    async expire(queue: ParkedQueue, maxAgeMs: number): Promise<number> {
+    /**
+     * Sends to dead letters what was first parked longer ago than `maxAgeMs`.
+     * @param state what the queue held a moment ago
+     * @returns how many
+     */
+    async expire(queue: ParkedQueue, maxAgeMs: number, state?: SubjectState): Promise<number> {
       let expired = 0;
-      for await (const { delivery, source } of read(queue)) {
-        const ageMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
-        if (ageMs <= maxAgeMs) break;
-        if (!(await skipDelivered(delivery))) {
-          await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
-          expired++;
+      /** @returns the sequence of the first that is younger */
+      const expireIn = async (query: BacklogQuery): Promise<number | null> => {
+        for await (const { delivery, source } of read(queue, query)) {
+          const ageMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
+          if (ageMs <= maxAgeMs) return source.sequence;
+          if (!(await skipDelivered(delivery))) {
+            await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
+            expired++;
+          }
+          await remove(source);
         }
-        await remove(source);
-      }
+        return null;
+      };
+      const younger = await expireIn({ state });
+      // Lost ones would come after the younger ones (SUBJECT-1), and are as old as what has expired before those.
+      if (younger !== null && expired > 0 && mayLoseMessages(connection)) await expireIn({ to: younger - 1 });
       return expired;
     },
 
     /** Deliveries waiting in the queue. */
     async count(queue: ParkedQueue): Promise<number> {
-      const subject = names.parked(queue.app, queue.installationUuid);
-      return (await countBySubject(manager, stream, subject)).get(subject) ?? 0;
+      return (await subjectState(manager, stream, names.parked(queue.app, queue.installationUuid))).count;
     },
   };
 }

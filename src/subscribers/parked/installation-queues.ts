@@ -6,6 +6,7 @@
 
 import type { HandOut, ParkedQueue } from "../../delivery/ports.ts";
 import { isLeaseOver } from "../../delivery/source-lease.ts";
+import type { SubjectState } from "../../jetstream/subject-counts.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
@@ -26,7 +27,9 @@ export interface InstallationQueuesDependencies extends StoreEndDependencies {
   /** The fence of the present term; null: this replica does not own the queues. */
   readonly fenceNow: () => Fence | null;
   readonly isFlowing: (queue: ParkedQueue) => boolean;
-  /** Messages that the queue held when it was looked at. */
+  /** The queue when it was looked at; undefined when more was stored since. */
+  readonly stateOf: (queue: ParkedQueue) => SubjectState | undefined;
+  /** Messages to read at most. */
   readonly countOf: (queue: ParkedQueue) => number;
   /** Concurrent attempts of what waits for the app. */
   readonly limitOf: (app: string) => number;
@@ -36,7 +39,7 @@ export interface InstallationQueuesDependencies extends StoreEndDependencies {
 const MOST_QUEUES = 64;
 
 export function createInstallationQueues(dependencies: InstallationQueuesDependencies) {
-  const { backlog, attemptParked, poisonLimit, clock, logger, fenceNow, isFlowing, countOf } = dependencies;
+  const { backlog, attemptParked, poisonLimit, clock, logger, fenceNow, isFlowing, stateOf, countOf } = dependencies;
   const known = new Map<string, ParkedQueue>();
   const reading = new Set<string>();
   const places = createAppPlaces(dependencies.limitOf);
@@ -86,7 +89,7 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
     let left = Math.max(1, countOf(queue));
     let mayContinue = true;
     const handleAll = async (): Promise<void> => {
-      for await (const parked of backlog.read(queue)) {
+      for await (const parked of backlog.read(queue, { state: stateOf(queue) })) {
         if (fence.isLate(parked)) await backlog.remove(parked).catch(() => {});
         else {
           await places.enter(queue.app);

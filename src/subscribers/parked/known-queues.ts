@@ -4,6 +4,7 @@
  */
 import type { JetStreamManager, StreamConfig, StreamState } from "nats";
 import type { ParkedQueue } from "../../delivery/ports.ts";
+import type { SubjectState } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import type { ParkedShare } from "./parked-share.ts";
 
@@ -23,6 +24,10 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
   const queues = new Map<string, ParkedQueue>();
   let counts = new Map<string, number>();
   let lastSequence = -1;
+  /** The stream's last sequence at the scan that found the counts. */
+  let countedTo = 0;
+  /** Subjects under which this replica has parked since. */
+  const parkedSince = new Set<string>();
 
   const subjectOf = ({ app, installationUuid }: ParkedQueue): string => names.parked(app, installationUuid);
 
@@ -38,8 +43,10 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
   };
 
   const list = async (): Promise<void> => {
+    parkedSince.clear();
     const { state, config } = await manager.streams.info(stream, { subjects_filter: names.allParked });
     counts = new Map(Object.entries(state.subjects ?? {}));
+    countedTo = state.last_seq;
     noteUse(config, state);
     for (const subject of counts.keys()) {
       const queue = names.parseParked(subject);
@@ -53,6 +60,12 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
     has: (queue: ParkedQueue): boolean => queues.has(subjectOf(queue)),
     /** Messages that it held at the last scan, and what this replica has parked there since. */
     count: (queue: ParkedQueue): number => counts.get(subjectOf(queue)) ?? 0,
+    /** Its state at the last scan; undefined when this replica has parked there since. */
+    stateOf(queue: ParkedQueue): SubjectState | undefined {
+      const subject = subjectOf(queue);
+      const count = parkedSince.has(subject) ? undefined : counts.get(subject);
+      return count === undefined ? undefined : { count, last: countedTo };
+    },
     size: (): number => queues.size,
     all: (): Iterable<ParkedQueue> => queues.values(),
     /** @param app null: all apps @param installationUuid this one's only */
@@ -65,6 +78,7 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
     parked(queue: ParkedQueue): void {
       const subject = subjectOf(queue);
       queues.set(subject, queue);
+      parkedSince.add(subject);
       counts.set(subject, (counts.get(subject) ?? 0) + 1);
     },
     forget: (queue: ParkedQueue) => void queues.delete(subjectOf(queue)),

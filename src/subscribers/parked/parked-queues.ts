@@ -69,6 +69,7 @@ export function createParkedQueues(dependencies: ParkedQueuesDependencies) {
     },
     busy: known.has,
     count: known.count,
+    stateOf: known.stateOf,
     parked,
     wake,
     held: () => consumers.held(),

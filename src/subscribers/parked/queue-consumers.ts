@@ -6,7 +6,8 @@ import type { ConsumerInfo } from "nats";
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import { ensureConsumer, parkedConsumer } from "../../jetstream/consumers.ts";
 import { unlessNotFound } from "../../jetstream/nats-errors.ts";
-import { countBySubject } from "../../jetstream/subject-counts.ts";
+import { subjectState } from "../../jetstream/subject-counts.ts";
+import { mayLoseMessages } from "../../jetstream/subject-index.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { KnownQueues } from "./known-queues.ts";
@@ -125,13 +126,10 @@ export function createQueueConsumers(dependencies: QueueConsumersDependencies) {
   };
 }
 
-function consumersOn({ manager, names }: Pick<QueueConsumersDependencies, "manager" | "names">, stream: string) {
+function consumersOn({ connection, manager, names }: Pick<QueueConsumersDependencies, "connection" | "manager" | "names">, stream: string) {
   const infoOf = (consumer: string): Promise<ConsumerInfo | null> => unlessNotFound(manager.consumers.info(stream, consumer));
 
-  const holdsSomething = async (app: string): Promise<boolean> => {
-    const subject = names.parked(app, null);
-    return (await countBySubject(manager, stream, subject)).has(subject);
-  };
+  const holdsSomething = async (app: string): Promise<boolean> => (await subjectState(manager, stream, names.parked(app, null))).count > 0;
 
   /** Only the replica that pulls last deletes it: deliveries that another replica receives before the deletion would come again. */
   const removeUnused = async (consumer: string): Promise<void> => {
@@ -145,8 +143,9 @@ function consumersOn({ manager, names }: Pick<QueueConsumersDependencies, "manag
     removeUnused,
     async isEmpty(app: string): Promise<boolean> {
       const info = await infoOf(names.parkedConsumer(app, null));
-      // The consumer may not count all that is there (INDEX-1).
-      return (info === null || info.num_pending + info.num_ack_pending === 0) && !(await holdsSomething(app));
+      if (info !== null && info.num_pending + info.num_ack_pending > 0) return false;
+      // A consumer may not count all that is there (INDEX-1).
+      return (info !== null && !mayLoseMessages(connection)) || !(await holdsSomething(app));
     },
     async removeAbandoned(isOurs: (app: string) => boolean, isBusy: (app: string) => boolean): Promise<void> {
       for await (const { name, config } of manager.consumers.list(stream)) {

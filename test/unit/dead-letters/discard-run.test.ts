@@ -37,7 +37,13 @@ function setUp(
       clock: createManualClock(),
       logger: silentLogger,
     },
-    { app: "acme", lastSequence: 10, isWanted: wanted, isAttempted: (sequence) => attempted.includes(sequence), onCompleted: () => {} },
+    {
+      app: "acme",
+      isEarlier: ({ sequence }) => sequence <= 10,
+      isWanted: wanted,
+      isAttempted: (sequence) => attempted.includes(sequence),
+      onCompleted: () => {},
+    },
   );
   const message = (sequence: number, text?: string): ConsumedMessage =>
     ({

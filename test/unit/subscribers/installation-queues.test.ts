@@ -64,6 +64,7 @@ beforeEach(() => {
     logger: silentLogger,
     fenceNow: () => fence,
     isFlowing: () => true,
+    stateOf: () => undefined,
     countOf: ({ installationUuid }) => [...stored.values()].filter((uuid) => uuid === installationUuid).length,
     limitOf: () => 4,
   });

@@ -14,16 +14,21 @@ let lastSequence: number;
 let lists: number;
 let used: Array<[StreamUse, Record<string, number>]>;
 let consumed: Set<string>;
+let onList: () => void;
 let known: KnownQueues;
 
 beforeEach(() => {
   [subjects, lastSequence, lists, used, consumed] = [{}, 0, 0, [], new Set()];
+  onList = () => {};
   const messages = (): number => Object.values(subjects).reduce((sum, count) => sum + count, 0);
   known = createKnownQueues({
     manager: {
       streams: {
         async info(_stream: string, options?: { subjects_filter: string }) {
-          if (options !== undefined) lists++;
+          if (options !== undefined) {
+            lists++;
+            onList();
+          }
           const state = { messages: messages(), bytes: messages() * 100, last_seq: lastSequence, consumer_count: 3 };
           return { config: { max_bytes: -1, max_msgs: 50 }, state: options === undefined ? state : { ...state, subjects } };
         },
@@ -52,6 +57,21 @@ test("what this replica parks is known at once, and counts on until the next sca
   [subjects, lastSequence] = [{ [subjectOf(own)]: 1 }, 2];
   await known.scan();
   expect(known.count(own)).toBe(1);
+});
+
+test("what a scan has counted holds up to the stream's last sequence of then, until this replica parks there", async () => {
+  [subjects, lastSequence] = [{ [subjectOf(own)]: 1, [subjectOf(ofInstallation)]: 2 }, 7];
+  await known.scan();
+  expect([known.stateOf(own), known.stateOf(ofInstallation)]).toEqual([
+    { count: 1, last: 7 },
+    { count: 2, last: 7 },
+  ]);
+  known.parked(own);
+  expect([known.stateOf(own), known.stateOf(ofInstallation)]).toEqual([undefined, { count: 2, last: 7 }]);
+  lastSequence = 8;
+  onList = () => known.parked(ofInstallation);
+  await known.scan();
+  expect([known.stateOf(own), known.stateOf(ofInstallation)]).toEqual([{ count: 1, last: 8 }, undefined]);
 });
 
 test("a queue that is empty by now is forgotten, once no consumer may have its last messages", async () => {

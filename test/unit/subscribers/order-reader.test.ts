@@ -5,9 +5,11 @@ import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletio
 import { orderConsumer } from "../../../src/jetstream/consumers.ts";
 import { createHeldBytes } from "../../../src/jetstream/held-bytes.ts";
 import { createSubjects } from "../../../src/jetstream/subjects.ts";
-import { createOrderReader } from "../../../src/subscribers/ordered/order-reader.ts";
+import { createOrderReader, type HeldEvent } from "../../../src/subscribers/ordered/order-reader.ts";
 import { anEvent, anInstallation } from "../../support/builders.ts";
+import { eventually } from "../../support/eventually.ts";
 import { createFakeJetStream } from "../../support/fake-jetstream.ts";
+import { heapBytes } from "../../support/fuzz.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
@@ -27,7 +29,7 @@ function aReader() {
     if (first === undefined) throw Object.assign(new NatsError(found.description, ErrorCode.JetStream404NoMessages), { api_error: found });
     return { seq: first };
   };
-  let accepted = 0;
+  const accepted: HeldEvent[] = [];
   const reader = createOrderReader(
     {
       ...{ connection, connectionState, clock, names, logger: silentLogger },
@@ -42,14 +44,14 @@ function aReader() {
       match: () => [anInstallation()],
       isHeld: () => true,
       isTaken: () => true,
-      accept: () => void accepted++,
+      accept: (_delivery, event) => void accepted.push(event),
       poisonLimit: { handOut: () => null },
       giveUp: { message: async () => {} },
       heldBytes: createHeldBytes(1_024 * 1_024),
     },
     { term: "1", from: 1 },
   );
-  return { clock, store, reader, inStream, givenBack, accepted: () => accepted, looks: () => looks };
+  return { clock, store, reader, inStream, givenBack, accepted, looks: () => looks };
 }
 
 test("what a reader lets go of does not count as given back by the events' own consumer", async () => {
@@ -57,9 +59,29 @@ test("what a reader lets go of does not count as given back by the events' own c
   store("an event");
   await reader.start();
   await clock.advance(1_000);
-  expect([accepted(), reader.readTo(), reader.floor()]).toEqual([1, 1, 0]);
+  expect([accepted.length, reader.readTo(), reader.floor()]).toEqual([1, 1, 0]);
   await Promise.all([reader.stop(), clock.advance(3_000)]);
   expect(givenBack).toEqual([]);
+});
+
+test("an event that is done is not kept while one before it is not", async () => {
+  const { clock, store, reader, accepted } = aReader();
+  for (const text of ["a", "b", "c"]) store(text);
+  await reader.start();
+  await clock.advance(1_000);
+  const messageOfSecond = (): WeakRef<object> => {
+    const [second] = accepted.splice(1, 1);
+    second?.done();
+    return new WeakRef(second?.message ?? {});
+  };
+  const message = messageOfSecond();
+  await clock.advance(1_000);
+  await eventually(() => {
+    heapBytes();
+    return message.deref() === undefined;
+  });
+  expect([reader.floor(), reader.readTo(), accepted.length]).toEqual([0, 3, 2]);
+  await Promise.all([reader.stop(), clock.advance(3_000)]);
 });
 
 test("many that ask at once whether their events are read cost one look at the stream", async () => {

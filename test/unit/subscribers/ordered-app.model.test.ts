@@ -275,8 +275,9 @@ class World {
     const made = createOrderedApp(
       {
         backlog: {
-          async *read(queue, after = 0) {
-            for (let parked = await next(queue, after); parked !== null; parked = await next(queue, parked.source.sequence)) yield parked;
+          async *read(queue, { from = 1 } = {}) {
+            for (let parked = await next(queue, from - 1); parked !== null; parked = await next(queue, parked.source.sequence))
+              yield parked;
           },
           at: (sequence) => alive(() => parkedAt(sequence)),
           queuesOf: () =>

@@ -21,8 +21,8 @@ beforeEach(() => {
     app: "acme",
     index,
     backlog: {
-      async *read(_queue, after = 0) {
-        for (let at = after; ; ) {
+      async *read(_queue, { from = 1 } = {}) {
+        for (let at = from - 1; ; ) {
           if (isDown) throw new Error("down");
           const found = stored.find((sequence) => sequence > at);
           await new Promise<void>((resolve) => answers.push(resolve));
