@@ -2,6 +2,7 @@
 import type { Config } from "../config/settings.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
+import { createNextInOrder } from "../delivery/next-in-order.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
@@ -188,7 +189,11 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
     queueBusy: parkedQueues.busy,
     parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, handOut: poisonLimit.probe }),
     removeParked: backlog.remove,
-    isNextInOrder: (delivery) => askOrder.isNext(delivery, index.app(delivery.app)?.orderBy ?? "none"),
+    nextInOrder: createNextInOrder({
+      ...{ registry: index, skipDelivered: given.skipDelivered, removeParked: backlog.remove },
+      readParked: (queue, after) => backlog.read(queue, { from: after + 1, handOut: poisonLimit.probe }),
+      ...{ parkedAt: backlog.at, firstInOrder: askOrder.firstOf },
+    }),
     async onGivenUp(delivery, deadLetter, source) {
       const { onExhausted, orderBy = "none" } = index.app(delivery.app) ?? {};
       if (onExhausted !== "stop" || orderBy === "none") return;

@@ -3,7 +3,7 @@
  *
  * A delivery that the receiver rejects says little about the receiver. The next probe therefore uses the delivery after it, so that
  * one unwanted delivery does not keep the integration broken. An ordered app can't get a later delivery first: there the probe is a
- * delivery that is the next one of its order, and is given up when it is rejected for good, as it would be in its turn.
+ * delivery that is the next one of its order (next-in-order.ts), and is given up when it is rejected for good, as it would be in its turn.
  */
 import { type Installation, isOrdered } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -25,8 +25,8 @@ export interface RecoveryProbeDependencies {
   readonly dispatcher: Pick<Dispatcher, "apply">;
   /** The oldest delivery of the queue after a sequence of the stream. */
   readonly parkedAfter: (queue: ParkedQueue, sequence: number) => Promise<ParkedDelivery | null>;
-  /** Whether the owner of the queues has nothing in hand that comes before the delivery of an ordered app. */
-  readonly isNextInOrder: (delivery: Delivery) => Promise<boolean>;
+  /** The delivery of an ordered app that overtakes nothing; null: none, as far as is known. */
+  readonly nextInOrder: (queue: ParkedQueue & { readonly installationUuid: string }) => Promise<ParkedDelivery | null>;
   /** A delivery of an ordered app is a dead letter now, which may stop its key. */
   readonly onGivenUp: (delivery: Delivery, deadLetter: number, source: MessageRef) => Promise<void>;
   /** Removes the delivery from its queue. */
@@ -48,7 +48,7 @@ export interface RecoveryProbeDependencies {
 export interface RecoveryProbe {
   /** Whether a delivery is known to wait for the installation and the app's circuit admits it. */
   isPossible(installation: Installation): boolean;
-  /** The next probe, ready to run; null when no delivery waits. */
+  /** The next probe, ready to run; null when no delivery waits that may be attempted. */
   prepare(installation: Installation): Promise<(() => Promise<ProbeResult>) | null>;
 }
 
@@ -58,16 +58,13 @@ export type ProbeResult = "delivered" | "failed" | "deferred";
 /** `rejected`: the receiver refuses it. `given-up`: rejected for good, and now in dead letters. */
 type ProbeEnd = ProbeResult | "rejected" | "given-up";
 
-/** Deliveries of an ordered app that a probe looks at. */
-const MOST_LOOKED_AT = 32;
-
 export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): RecoveryProbe {
   const {
     queueBusy,
     registry,
     dispatcher,
     parkedAfter,
-    isNextInOrder,
+    nextInOrder,
     onGivenUp,
     removeParked,
     isBroken,
@@ -91,18 +88,6 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
       if (found === null || !(await skipDelivered(found.delivery))) return found;
       await removeParked(found);
     }
-  };
-
-  /** The first one that overtakes nothing: an older delivery of its order may wait for a retry, or be a dead letter that stops it. */
-  const nextInOrder = async (queue: ParkedQueue): Promise<ParkedDelivery | null> => {
-    for (let looked = 0, at = 0; looked < MOST_LOOKED_AT; looked++) {
-      const found = await parkedAfter(queue, at);
-      if (found === null) break;
-      at = found.source.sequence;
-      if (await skipDelivered(found.delivery)) await removeParked(found);
-      else if (await isNextInOrder(found.delivery)) return found;
-    }
-    return null;
   };
 
   const attemptOnce = async ({ delivery, source }: ParkedDelivery): Promise<ProbeEnd> => {

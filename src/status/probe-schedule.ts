@@ -27,7 +27,7 @@ export interface ProbeScheduleDependencies {
   readonly status: Pick<IntegrationStatus, "claimRecoveryProbe" | "recover">;
   /** Whether a delivery waits that could be attempted now. */
   readonly isProbePossible: (installation: Installation) => boolean;
-  /** Null when no delivery waits. */
+  /** Null when no delivery waits that could be attempted, as far as is known. */
   readonly prepareProbe: (installation: Installation) => Promise<Probe | null>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -52,6 +52,8 @@ export function createProbeSchedule(
   const delivered = new Set<string>();
   /** Their probe is claimed and was deferred. */
   const deferred = new Set<string>();
+  /** Nothing could be attempted. The time until the next look doubles. */
+  const idle = new Map<string, { readonly waitMs: number; readonly until: number }>();
   const running = new Map<string, Promise<void>>();
   let isStopped = true;
 
@@ -60,7 +62,13 @@ export function createProbeSchedule(
     if (!delivered.has(uuid)) {
       const found = installation(uuid);
       const attempt = found === undefined ? null : await prepareProbe(found);
-      if (attempt === null || !(deferred.has(uuid) || (await status.claimRecoveryProbe(uuid, intervalMs)))) return;
+      if (attempt === null) {
+        const waitMs = Math.min(intervalMs, 2 * (idle.get(uuid)?.waitMs ?? periodMs));
+        idle.set(uuid, { waitMs, until: clock.now() + waitMs });
+        return;
+      }
+      idle.delete(uuid);
+      if (!(deferred.has(uuid) || (await status.claimRecoveryProbe(uuid, intervalMs)))) return;
       logger.info({ installation_uuid: uuid, app: found?.app }, "probing a broken integration");
       deferred.delete(uuid);
       const result = await attempt();
@@ -75,6 +83,7 @@ export function createProbeSchedule(
   const isDue = (uuid: string, probedAt: number): boolean => {
     if (delivered.has(uuid)) return true;
     if (!deferred.has(uuid) && clock.now() - probedAt < intervalMs) return false;
+    if (clock.now() < (idle.get(uuid)?.until ?? 0)) return false;
     const found = installation(uuid);
     return found !== undefined && isProbePossible(found);
   };
@@ -106,6 +115,7 @@ export function createProbeSchedule(
       await Promise.all(running.values());
     },
     update(uuid, probedAt) {
+      idle.delete(uuid);
       if (probedAt === null) {
         probedAts.delete(uuid);
         delivered.delete(uuid);

@@ -1,10 +1,10 @@
 /** Questions to the owner of the queues, and news among all replicas, over plain NATS. Contents are JSON. */
-import type { NatsConnection } from "nats";
+import type { Msg, NatsConnection, NatsError } from "nats";
 import { messageOf } from "../model/app-error.ts";
 import type { Logger } from "../model/logger.ts";
 
 export interface ReplicaChannel {
-  /** @param answer null when this replica does not own the queues */
+  /** @param answer null, or a promise of it, when this replica does not own the queues */
   answerAsOwner(subject: string, answer: (question: unknown) => unknown): void;
   /** Null: there is no owner at the moment. */
   askOwner<Answer>(subject: string, question?: unknown): Promise<Answer | null>;
@@ -15,24 +15,23 @@ export interface ReplicaChannel {
 const TIMEOUT_MS = 2_000;
 
 export function createReplicaChannel(connection: NatsConnection, logger: Logger): ReplicaChannel {
-  const subscribe = (subject: string, handle: (content: unknown, respond: (answer: unknown) => void) => void): void => {
-    connection.subscribe(subject, {
-      callback(error, message) {
-        try {
-          if (error !== null) throw error;
-          // A replica of an older version asks without content.
-          handle(message.data.length === 0 ? null : message.json(), (answer) => message.respond(JSON.stringify(answer)));
-        } catch (problem) {
-          logger.warn({ subject, error: messageOf(problem) }, "a message of another replica can't be used");
-        }
-      },
-    });
+  const subscribe = (subject: string, handle: (content: unknown, respond: (answer: unknown) => void) => unknown): void => {
+    const receive = async (error: NatsError | null, message: Msg): Promise<void> => {
+      try {
+        if (error !== null) throw error;
+        // A replica of an older version asks without content.
+        await handle(message.data.length === 0 ? null : message.json(), (answer) => message.respond(JSON.stringify(answer)));
+      } catch (problem) {
+        logger.warn({ subject, error: messageOf(problem) }, "a message of another replica can't be used");
+      }
+    };
+    connection.subscribe(subject, { callback: (error, message) => void receive(error, message) });
   };
 
   return {
     answerAsOwner(subject, answer) {
-      subscribe(subject, (question, respond) => {
-        const found = answer(question);
+      subscribe(subject, async (question, respond) => {
+        const found = await answer(question);
         if (found !== null) respond(found);
       });
     },

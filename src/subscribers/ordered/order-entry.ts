@@ -3,8 +3,8 @@ import type { HandledMessage } from "../../delivery/ports.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import type { BlockedBy } from "../../model/delivery-message.ts";
-import { valueAt } from "../../model/json-pointer.ts";
 import type { KeyStop } from "../../model/key-stop.ts";
+import { orderKeyOf } from "../../model/order-key.ts";
 import type { KeyedItem } from "./keyed-queue.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
@@ -61,24 +61,4 @@ export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: nu
 /** @param storedAt when its message was, for one that does not say since when it stops its key */
 export function stopOf({ id, installationUuid }: Delivery, by: BlockedBy, storedAt: number): EntryStop {
   return { ...by, deliveryId: id, installationUuid, since: by.since ?? storedAt };
-}
-
-/** Keys that come of values end here, however long the value is. */
-const MAX_VALUE_LENGTH = 256;
-
-/** Deliveries of one key start one at a time, in the order of the events stream. */
-export function orderKeyOf({ installationUuid, event, id, replay }: Delivery, orderBy: OrderBy): string {
-  switch (orderBy) {
-    case "none":
-      // Each by itself.
-      return `${id}:${replay ?? ""}`;
-    case "app":
-      return "";
-    case "installation":
-      return installationUuid;
-    case "project":
-      return `${installationUuid} ${event.projectId ?? ""}`;
-    default:
-      return `${installationUuid} ${valueAt(event.dataJson, orderBy).slice(0, MAX_VALUE_LENGTH)}`;
-  }
 }

@@ -5,9 +5,10 @@
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import { deliveryMessageSize } from "../../model/delivery-message.ts";
+import { orderKeyOf } from "../../model/order-key.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
-import { createEntry, type Entry, NEVER, orderKeyOf, stopOf } from "./order-entry.ts";
+import { createEntry, type Entry, NEVER, stopOf } from "./order-entry.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
 export type OrderIndex = ReturnType<typeof createOrderIndex>;

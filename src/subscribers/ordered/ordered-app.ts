@@ -9,6 +9,7 @@
  * ORDER-6  A delivery that is there twice (an event and a message of the queue, or two messages) is one entry. A second event with the
  *          same key is skipped, which the log and the delivery's history show.
  */
+import type { PlacesInOrder } from "../../delivery/next-in-order.ts";
 import { LeaseOver } from "../../delivery/source-lease.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
@@ -24,14 +25,6 @@ import type { OrderedPorts } from "./ordered-ports.ts";
 import { createStoredQueues, type StoredQueues } from "./stored-queues.ts";
 
 export type OrderedApp = ReturnType<typeof createOrderedApp>;
-
-/** The place of a delivery in the order. */
-export interface OrderPlace {
-  readonly orderBy: OrderBy;
-  readonly key: string;
-  readonly eventSequence: number;
-  readonly installationUuid: string;
-}
 
 const ASK_AGAIN_MS = 1_000;
 const READ_AGAIN_MS = 50;
@@ -129,7 +122,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     },
 
     stops: keyStops,
-    isNext: (place: OrderPlace): boolean => isRunning() && isNextIn(index, pump, place),
+    firstOf: (asked: PlacesInOrder) => firstOf({ ...shared, isRunning, pump }, asked),
 
     inFlight: (): number => index.started.size,
     /** Sequences in the parked stream that are being attempted. */
@@ -155,17 +148,29 @@ function indexOf({ backlog, observer, log, monotonicNow, isOwner, parkedStream }
   );
 }
 
+interface FirstOfDependencies extends Pick<OrderedPorts, "isReadBefore"> {
+  readonly index: OrderIndex;
+  readonly pump: Pick<Pump, "start">;
+  readonly isRunning: () => boolean;
+}
+
 /**
- * Whether nothing in hand comes before a delivery whose installation is broken. An older one of it that waits for its retry joins it in the
- * installation's queue.
+ * The first of the deliveries of a broken installation before which nothing is in hand, by its index; null: none. Older ones of it that
+ * wait for their retry are moved to the installation's queue.
  */
-function isNextIn(index: OrderIndex, pump: Pump, { orderBy, key, eventSequence, installationUuid }: OrderPlace): boolean {
-  if (index.orderBy() !== orderBy) return false;
-  if (index.isFirst(key, eventSequence)) return true;
+async function firstOf(
+  { index, pump, isReadBefore, isRunning }: FirstOfDependencies,
+  { orderBy, installationUuid, places }: PlacesInOrder,
+): Promise<number | null> {
+  for (const [at, { key, eventSequence }] of places.entries()) {
+    if (!(await isReadBefore(eventSequence ?? 0)) || !isRunning() || index.orderBy() !== orderBy) break;
+    if (index.isFirst(key, eventSequence ?? NEVER)) return at;
+  }
+  const keys = new Set(places.map(({ key }) => key));
   // Every other key is of one installation.
-  const isOfInstallation = ({ delivery }: Entry): boolean => key !== "" || delivery?.installationUuid === installationUuid;
-  if (index.makeDue((entry) => entry.key === key && isOfInstallation(entry)) > 0) pump.start();
-  return false;
+  const isOfInstallation = ({ key, delivery }: Entry): boolean => key !== "" || delivery?.installationUuid === installationUuid;
+  if (index.orderBy() === orderBy && index.makeDue((entry) => keys.has(entry.key) && isOfInstallation(entry)) > 0) pump.start();
+  return null;
 }
 
 interface TakingDependencies extends Pick<OrderedPorts, "clock" | "logger"> {

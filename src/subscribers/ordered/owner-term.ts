@@ -99,8 +99,6 @@ export async function startOwnerTerm(
     floor: (): number => reader?.floor() ?? 0,
     /** For the next owner. */
     note: (): LeaseNote => ({ floor: reader?.floor() ?? left?.["floor"] ?? null, suspects: poisonLimit.suspects() }),
-    /** The last event that was read; 0: none. */
-    readTo: (): number => reader?.readTo() ?? 0,
     reconcile,
 
     /** @param stoppedOnly apps with stopped keys */

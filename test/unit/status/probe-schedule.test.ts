@@ -14,6 +14,8 @@ let probed: string[];
 let recovered: string[];
 let claimed: Set<string>;
 let recoveryFails: boolean;
+let mayAttempt: boolean;
+let looks: number;
 
 beforeEach(() => {
   clock = createManualClock();
@@ -22,6 +24,8 @@ beforeEach(() => {
   recovered = [];
   claimed = new Set();
   recoveryFails = false;
+  mayAttempt = true;
+  looks = 0;
   probeSchedule = createProbeSchedule(
     {
       installation: (uuid) => anInstallation({ uuid, status: "broken" }),
@@ -41,7 +45,8 @@ beforeEach(() => {
       isProbePossible: ({ uuid }) => probes.has(uuid),
       async prepareProbe({ uuid }) {
         const probe = probes.get(uuid);
-        if (probe === undefined) return null;
+        looks++;
+        if (probe === undefined || !mayAttempt) return null;
         return () => {
           probed.push(uuid);
           return probe();
@@ -74,6 +79,18 @@ test("one without anything parked is probed as soon as something is, if its hour
   await clock.advance(5 * HOUR_MS);
   probes.set("a", async () => "failed");
   await clock.advance(5_000);
+  expect(probed).toEqual(["a"]);
+});
+
+test("a queue without anything that may be attempted is looked at ever more rarely", async () => {
+  probes.set("a", async () => "failed");
+  mayAttempt = false;
+  probeSchedule.update("a", clock.now());
+  await clock.advance(2 * HOUR_MS);
+  expect(looks).toBeGreaterThan(3);
+  expect(looks).toBeLessThan(15);
+  mayAttempt = true;
+  await clock.advance(HOUR_MS);
   expect(probed).toEqual(["a"]);
 });
 

@@ -6,6 +6,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { createNextInOrder } from "../../../src/delivery/next-in-order.ts";
 import type { ParkedQueue } from "../../../src/delivery/ports.ts";
 import { LeaseOver } from "../../../src/delivery/source-lease.ts";
 import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
@@ -13,7 +14,7 @@ import type { OnExhausted, OrderBy } from "../../../src/model/app.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
 import { dedupKeyOf, newDelivery } from "../../../src/model/delivery.ts";
 import type { BlockedBy } from "../../../src/model/delivery-message.ts";
-import { orderKeyOf } from "../../../src/subscribers/ordered/order-entry.ts";
+import { orderKeyOf } from "../../../src/model/order-key.ts";
 import { createOrderedApp, type OrderedApp } from "../../../src/subscribers/ordered/ordered-app.ts";
 import type { AttemptParked } from "../../../src/subscribers/parked/attempt-parked.ts";
 import type { ParkedDelivery } from "../../../src/subscribers/parked/backlog.ts";
@@ -154,6 +155,63 @@ class World {
     else this.owner.app.stored(UUID);
   }
 
+  /** As any replica probes the broken installation: a failure is a rejection for good. */
+  async probe(): Promise<void> {
+    const { orderBy } = this;
+    if (orderBy === "none") return;
+    const parked = await this.nextInOrder({ app: "acme", installationUuid: UUID });
+    if (parked === null || !this.isPaused || this.orderBy !== orderBy) return;
+    const { delivery, source } = parked;
+    this.start(this.owner, orderBy, delivery);
+    this.inFlight.delete(delivery);
+    if (this.failing.has(keyIn(delivery))) {
+      const deadLetter = this.giveUp(delivery);
+      const blockedBy = { deadLetter, orderBy, since: this.clock.now() };
+      if (this.onExhausted === "stop") this.store(OWN, delivery, source, null, blockedBy);
+    } else {
+      this.delivered.add(delivery.id);
+      this.marks.add(dedupKeyOf(delivery));
+    }
+    this.parked.delete(source.sequence);
+    void this.owner.app.refresh();
+  }
+
+  private readonly nextInOrder = createNextInOrder({
+    registry: { app: () => anApp({ orderBy: this.orderBy }) },
+    readParked: (queue, after) => this.readQueue(queue, after),
+    parkedAt: async (sequence) => this.parkedAt(sequence),
+    firstInOrder: async (asked) => ({ first: await this.owner.app.firstOf(asked) }),
+    skipDelivered: async (delivery) => this.isDone(delivery),
+    removeParked: async ({ source }) => void this.parked.delete(source.sequence),
+  });
+
+  private async *readQueue({ installationUuid }: ParkedQueue, after: number): AsyncGenerator<ParkedDelivery> {
+    const subject = installationUuid === null ? OWN : OF_INSTALLATION;
+    for (const [sequence, one] of this.parked) {
+      const parked = this.parkedAt(sequence);
+      if (parked !== null && sequence > after && one.subject === subject) yield parked;
+    }
+  }
+
+  private parkedAt(sequence: number): ParkedDelivery | null {
+    const found = this.parked.get(sequence);
+    const header = (): string | undefined => found?.fence?.toString();
+    const message = { subject: "", consumer: "", sequence, deliveries: 0, header };
+    return found === undefined ? null : { ...found, message, source: { stream: "PARKED", sequence }, storedAt: 0 };
+  }
+
+  private isDone(delivery: Delivery): boolean {
+    const mark = dedupKeyOf(delivery);
+    return this.marks.has(mark) || (this.stores.get(mark) ?? 0) > delivery.stores;
+  }
+
+  private giveUp(delivery: Delivery): number {
+    this.stores.set(dedupKeyOf(delivery), delivery.stores + 1);
+    this.dead.add(delivery.id);
+    this.deadLetters.set(++this.lastDeadLetter, { ...delivery, stores: delivery.stores + 1 });
+    return this.lastDeadLetter;
+  }
+
   /** As the reader hands events on: in their order. */
   private async readOn(owner: Owner): Promise<void> {
     if (owner.isReading) return;
@@ -220,17 +278,9 @@ class World {
       const answer = effect();
       return alive(() => answer);
     };
-    const parkedAt = (sequence: number): ParkedDelivery | null => {
-      const found = this.parked.get(sequence);
-      const header = (): string | undefined => found?.fence?.toString();
-      const message = { subject: "", consumer: "", sequence, deliveries: 0, header };
-      return found === undefined ? null : { ...found, message, source: { stream: "PARKED", sequence }, storedAt: 0 };
-    };
-    const isDone = (delivery: Delivery): boolean =>
-      this.marks.has(dedupKeyOf(delivery)) || (this.stores.get(dedupKeyOf(delivery)) ?? 0) > delivery.stores;
     const asked = async (delivery: Delivery): Promise<boolean> => {
       if (this.redisMs > 0) await new Promise<void>((resolve) => this.clock.after(this.redisMs, resolve));
-      return alive(() => isDone(delivery));
+      return alive(() => this.isDone(delivery));
     };
     const attemptParked: AttemptParked = async ({ delivery }, { mayBeDone, isWanted }) => {
       const { orderBy } = this;
@@ -244,7 +294,7 @@ class World {
       if (!isWanted() || this.isPaused) return "again";
       requireLease();
       this.start(owner, orderBy, delivery);
-      const fails = this.failing.has(JSON.parse(delivery.event.dataJson).k as string);
+      const fails = this.failing.has(keyIn(delivery));
       await new Promise<void>((resolve) => this.clock.after(20, resolve));
       if (!owner.isAlive) await new Promise(() => {});
       this.inFlight.delete(delivery);
@@ -269,7 +319,7 @@ class World {
         const subject = installationUuid === null ? OWN : OF_INSTALLATION;
         const found = [...this.parked].find(([sequence, one]) => sequence > after && one.subject === subject);
         if (found === undefined) this.onQueueRead();
-        return found === undefined ? null : parkedAt(found[0]);
+        return found === undefined ? null : this.parkedAt(found[0]);
       });
     };
     const made = createOrderedApp(
@@ -279,7 +329,7 @@ class World {
             for (let parked = await next(queue, from - 1); parked !== null; parked = await next(queue, parked.source.sequence))
               yield parked;
           },
-          at: (sequence) => alive(() => parkedAt(sequence)),
+          at: (sequence) => alive(() => this.parkedAt(sequence)),
           queuesOf: () =>
             alive(() => {
               const counts = new Map<string | null, number>();
@@ -302,11 +352,8 @@ class World {
           apply: ({ delivery }: { delivery: Delivery }) =>
             alive(() => {
               requireLease();
-              this.stores.set(dedupKeyOf(delivery), delivery.stores + 1);
               // Without an order a retry waits where all others do.
-              this.dead.add(delivery.id);
-              this.deadLetters.set(++this.lastDeadLetter, { ...delivery, stores: delivery.stores + 1 });
-              return this.lastDeadLetter;
+              return this.giveUp(delivery);
             }),
         } as never,
         streams: {
@@ -384,13 +431,17 @@ class World {
   }
 }
 
+const keyIn = ({ event }: Delivery): string => JSON.parse(event.dataJson).k;
+
 type Step =
   | { readonly do: "publish" | "fail" | "heal"; readonly key: string }
   | { readonly do: "wait" | "busy" | "lag" | "read" | "reader" | "redis"; readonly ms: number }
   | { readonly do: "order"; readonly by: OrderBy }
   | { readonly do: "attempts"; readonly most: number }
   | { readonly do: "exhaust"; readonly to: OnExhausted }
-  | { readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" | "others" | "open" | "close" | "replay" | "delete" };
+  | {
+      readonly do: "crash" | "pause" | "save" | "stop" | "resume" | "refresh" | "others" | "open" | "close" | "replay" | "delete" | "probe";
+    };
 
 const key = fc.constantFrom("a", "b", "c");
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -404,6 +455,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reader" as const), ms: fc.constantFrom(0, 20, 300) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("crash" as const, "pause" as const, "save" as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("stop" as const, "resume" as const, "refresh" as const) }) },
+  { weight: 2, arbitrary: fc.constant({ do: "probe" as const }) },
   { weight: 1, arbitrary: fc.constant({ do: "others" as const }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom("open" as const, "close" as const) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("order" as const), by: fc.constantFrom("/k", "app", "none") }) },
@@ -474,6 +526,8 @@ async function take(world: World, one: Step): Promise<void> {
       return world.exhaust(one.to);
     case "replay":
       return world.replay();
+    case "probe":
+      return void world.probe();
     case "delete":
       return world.deadLetters.clear();
   }
@@ -545,6 +599,15 @@ test("a new owner starts nothing that is stored before older events are read, ho
 test("a delivery whose message is found while Redis is asked about its event is not lost", async () => {
   const moved: Step[] = [{ do: "publish", key: "a" }, { do: "stop" }, { do: "others" }, { do: "wait", ms: 0 }, { do: "wait", ms: 4_000 }];
   expect(await outcomeOf([], [...moved, { do: "crash" }, { do: "redis", ms: 60 }, { do: "wait", ms: 0 }])).toEqual(NOTHING);
+});
+
+test("the probe of a broken installation takes the replay of what stopped its key before what waits in front of it", async () => {
+  const wait: Step[] = Array(5).fill({ do: "wait", ms: 1 });
+  const publish: Step = { do: "publish", key: "a" };
+  const parked: Step[] = [{ do: "others" }, { do: "exhaust", to: "stop" }, { do: "stop" }, ...wait, publish, publish, publish, ...wait];
+  const givenUp: Step[] = [{ do: "fail", key: "a" }, { do: "probe" }, ...wait, { do: "heal", key: "a" }];
+  const replayed: Step[] = [{ do: "replay" }, ...wait, { do: "refresh" }, ...wait, { do: "probe" }, ...wait];
+  expect(await outcomeOf([], [...parked, ...givenUp, ...replayed])).toEqual(NOTHING);
 });
 
 describe("a changed order_by", () => {
