@@ -190,7 +190,11 @@ async function startServer(binary, name, scheme, wantedPort, argumentsFor, envir
 
 /** Below what Linux, macOS and Windows give to connections that go out. */
 const FIRST_PORT = 10_240;
-const PORTS = 32_768 - FIRST_PORT;
+/** Each test worker has ports of its own: a server that is down for a while comes back to a port that nobody else was given. */
+const SHARES = 16;
+const PORTS_PER_SHARE = (32_768 - FIRST_PORT) / SHARES;
+const firstOfShare = FIRST_PORT + (Number(process.env["VITEST_POOL_ID"] ?? 0) % SHARES) * PORTS_PER_SHARE;
+let given = randomInt(PORTS_PER_SHARE);
 
 /**
  * A port that nobody listens on now, and that no connection going out is given by chance: one that was would keep a server
@@ -199,7 +203,8 @@ const PORTS = 32_768 - FIRST_PORT;
  */
 export async function freePort() {
   for (;;) {
-    const port = FIRST_PORT + randomInt(PORTS);
+    given = (given + 1) % PORTS_PER_SHARE;
+    const port = firstOfShare + given;
     if (await canListen(port)) return port;
   }
 }

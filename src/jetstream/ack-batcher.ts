@@ -33,7 +33,7 @@ export function createAckBatcher(connection: NatsConnection, state: ConnectionSt
   let sent: string[] = [];
   let cancelPing: (() => void) | null = null;
 
-  const isUp = (): boolean => state.up && !connection.isClosed();
+  const isUp = (): boolean => state.up && !connection.isClosed() && !connection.isDraining();
 
   const publish = (acks: readonly string[]): void => {
     if (isUp()) for (const reply of acks) connection.publish(reply, ACK);

@@ -485,8 +485,8 @@ describe.concurrent("a retry", () => {
       const [id, resource] = ["webhook-id", "sentry-hook-resource"].map((name) => String(request.headers[name]));
       if (id === undefined || resource === undefined) return;
       if (known.has(id)) again.push(resource);
-      // Issues and comments wait in the tier of 16 s first, the alert in others.
-      else response.writeHead(500, { "retry-after": resource === "metric_alert" ? "12" : "17" });
+      // Issues and comments wait in the tier of 32 s first, the alert in others.
+      else response.writeHead(500, { "retry-after": resource === "metric_alert" ? "24" : "33" });
       known.add(id);
       response.end();
     });
@@ -506,8 +506,8 @@ describe.concurrent("a retry", () => {
     for (let n = 0; n < 20; n++) await bus.publish("issue.created", event(n));
     await eventually(async () => (await handedOut()) === 20);
     const other = await start(settings);
-    // The issues are due 5 s before the alert, and that 4 s before the comments leave their tier.
-    await sleep(10_000);
+    // The issues are due 11 s before the alert, and that 8 s before the comments leave their tier.
+    await sleep(20_000);
     await bus.publish("metric_alert.critical", event(20));
     await Promise.all(upTo(260).map((n) => bus.publish("comment.created", event(100 + n))));
     await eventually(async () => (await handedOut()) === 256);

@@ -8,6 +8,7 @@ function start() {
   const written: string[] = [];
   const pongs: Array<PromiseWithResolvers<void>> = [];
   let onReconnect = (): void => {};
+  let isDraining = false;
   const state = {
     up: true,
     onReconnect(listener: () => void) {
@@ -18,7 +19,11 @@ function start() {
   };
   const connection = {
     isClosed: () => false,
-    publish: (subject: string) => void written.push(subject),
+    isDraining: () => isDraining,
+    publish(subject: string) {
+      if (isDraining) throw new Error("CONNECTION_DRAINING");
+      written.push(subject);
+    },
     flush() {
       written.push("PING");
       const pong = Promise.withResolvers<void>();
@@ -37,6 +42,9 @@ function start() {
     reconnect() {
       state.up = true;
       onReconnect();
+    },
+    drain() {
+      isDraining = true;
     },
   };
 }
@@ -80,4 +88,14 @@ test("acks that no PONG has followed are sent again after a reconnect, before or
   take();
   reconnect();
   expect(take()).toEqual(["pinged", "sent", "while it was down", "PING"]);
+});
+
+test("what ends while the connection drains is not answered, and fails nobody", async () => {
+  const { clock, acks, drain, take } = start();
+  acks.ack("before");
+  drain();
+  acks.send("given-back", new Uint8Array());
+  acks.flush();
+  await clock.advance(1_000);
+  expect(take()).toEqual([]);
 });
