@@ -17,8 +17,8 @@ interface Span {
   readonly to: number;
 }
 
-/** Reads the messages of a span. */
-export type ReadSpan = (span: Span) => AsyncIterable<StreamMessage>;
+/** Reads the messages of a span. @param onOther called with those that had to be read and are left out */
+export type ReadSpan = (span: Span, onOther: (message: StreamMessage) => void) => AsyncIterable<StreamMessage>;
 
 export interface Taken<T> {
   readonly sequence: number;
@@ -62,7 +62,7 @@ export async function readNewestFirst<T>(query: NewestFirstQuery<T>): Promise<Ne
   let length = FIRST_SPAN;
   for (let to = last; to >= first; ) {
     const from = Math.max(first, to - length + 1);
-    const span = await readSpan(read({ from, to }), take, from === to);
+    const span = await readSpan((onOther) => read({ from, to }, onOther), take, from === to);
     messages += span.messages;
     bytes += span.bytes;
     if (!span.isWhole) {
@@ -93,7 +93,7 @@ interface ReadSpanResult<T> {
 
 /** @param isSingle one message is never too many */
 async function readSpan<T>(
-  messages: AsyncIterable<StreamMessage>,
+  read: (onOther: (message: StreamMessage) => void) => AsyncIterable<StreamMessage>,
   take: NewestFirstQuery<T>["take"],
   isSingle: boolean,
 ): Promise<ReadSpanResult<T>> {
@@ -101,12 +101,15 @@ async function readSpan<T>(
   let count = 0;
   let bytes = 0;
   let oldestAt: number | null = null;
-  for await (const message of messages) {
+  const examine = ({ data, storedAt }: StreamMessage): void => {
+    bytes += data.length;
+    oldestAt = Math.min(oldestAt ?? storedAt, storedAt);
+  };
+  for await (const message of read(examine)) {
     if (!isSingle && (count === MAX_SPAN_MESSAGES || bytes > MAX_SPAN_BYTES))
       return { items, messages: count, bytes, oldestAt, isWhole: false };
     count++;
-    bytes += message.data.length;
-    oldestAt = Math.min(oldestAt ?? message.storedAt, message.storedAt);
+    examine(message);
     const value = take(message);
     if (value !== null) items.push({ sequence: message.sequence, storedAt: message.storedAt, value });
   }
@@ -115,7 +118,7 @@ async function readSpan<T>(
 
 /** For a limits stream. */
 export function spansOf(connection: NatsConnection, manager: JetStreamManager, stream: string, subject: string): ReadSpan {
-  return (span) => readForwards(connection, manager, { stream, subject, ...span, batch: 500 });
+  return (span, onOther) => readForwards(connection, manager, { stream, subject, ...span, batch: 500, onOther });
 }
 
 /** For a work queue, which allows no second consumer: message by message. Nothing counts as a redelivery. */

@@ -23,6 +23,7 @@ import {
 } from "nats";
 import { parseAckSubject, pullSubject } from "./api-subjects.ts";
 import { nextMessage } from "./stored-message.ts";
+import { subjectState } from "./subject-counts.ts";
 import { mayLoseMessages } from "./subject-index.ts";
 import { covers } from "./subjects.ts";
 
@@ -44,11 +45,14 @@ export interface ForwardsQuery {
   readonly to: number;
   /** Messages per pull. */
   readonly batch: number;
+  /** Called with those of other subjects that have to be read (INDEX-1). */
+  readonly onOther?: (message: StreamMessage) => void;
 }
 
 /** Size of one pull: it arrives in time, and answers to other requests do not wait long behind it. */
 const MAX_PULL_BYTES = 1024 * 1024;
 const PULL_TIMEOUT_MS = 5_000;
+const MOST_COUNTED = 2_000;
 /** The server removes consumers of a killed process. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
@@ -57,15 +61,23 @@ export async function* readForwards(
   manager: JetStreamManager,
   query: ForwardsQuery,
 ): AsyncGenerator<StreamMessage, void> {
-  if (!(await mayLack(connection, manager, query.stream))) return yield* readBySubject(connection, manager, query);
+  if (await isIndexed(connection, manager, query)) return yield* readBySubject(connection, manager, query);
   for await (const message of readBySubject(connection, manager, { ...query, subject: ">" })) {
     if (covers(query.subject, message.subject)) yield message;
+    else query.onOther?.(message);
   }
 }
 
-/** Whether the server may have lost messages of the stream from its index (INDEX-2). */
-async function mayLack(connection: NatsConnection, manager: JetStreamManager, stream: string): Promise<boolean> {
-  return mayLoseMessages(connection) && ((await manager.streams.info(stream)).state.num_deleted ?? 0) > 0;
+/** Whether the server's index has all messages of the subject. They are read for that only where they are few, also beside the others. */
+async function isIndexed(connection: NatsConnection, manager: JetStreamManager, query: ForwardsQuery): Promise<boolean> {
+  if (!mayLoseMessages(connection)) return true;
+  // INDEX-2.
+  if (((await manager.streams.info(query.stream)).state.num_deleted ?? 0) === 0) return true;
+  const { count, last } = await subjectState(manager, query.stream, query.subject);
+  if (count > MOST_COUNTED || count * 4 > Math.min(query.to, last) - query.from) return false;
+  let found = 0;
+  for await (const _ of readBySubject(connection, manager, { ...query, from: 1, to: last })) found++;
+  return found >= count;
 }
 
 async function* readBySubject(

@@ -38,9 +38,9 @@ afterAll(async () => {
 const all = async (stream: string, read: ReadSpan, limit: number) => {
   const { from, to } = await sequencesWithin(manager, stream, { start: null, end: null });
   const requests: number[] = [];
-  const counted: ReadSpan = (span) => {
+  const counted: ReadSpan = (span, onOther) => {
     requests.push(span.to - span.from + 1);
-    return read(span);
+    return read(span, onOther);
   };
   const found = await readNewestFirst({
     ...{ from, to, read: counted },

@@ -14,7 +14,7 @@ import {
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type ConsumerSettings, ensureConsumer } from "../../src/jetstream/consumers.ts";
 import { unlessNotFound } from "../../src/jetstream/nats-errors.ts";
-import { queueSpansOf, readNewestFirst } from "../../src/jetstream/read-newest-first.ts";
+import { queueSpansOf, readNewestFirst, spansOf } from "../../src/jetstream/read-newest-first.ts";
 import { readForwards } from "../../src/jetstream/read-stream.ts";
 import { firstOf, readSubject, restoreLost, type SubjectQuery } from "../../src/jetstream/read-subject.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
@@ -186,6 +186,39 @@ test("a limits stream is read with it", async () => {
   const query = { stream, subject: `${prefix}.*.x`, from: 1, to: Number.POSITIVE_INFINITY, batch: 3 };
   for await (const { sequence } of readForwards(connection, manager, query)) found.push(sequence);
   expect(found).toEqual([2, 4, 5, 6, 7, 8]);
+});
+
+test("a rare subject of a limits stream is read without the others, unless one of its messages is lost", async () => {
+  await loseTheSecond(RetentionPolicy.Limits);
+  await fill(100);
+  await publish("c.x");
+  const read = async (subject: string): Promise<[found: number[], others: number]> => {
+    const found: number[] = [];
+    let others = 0;
+    const query = {
+      stream,
+      subject: `${prefix}.${subject}`,
+      from: 1,
+      to: Number.POSITIVE_INFINITY,
+      batch: 50,
+      onOther: () => void others++,
+    };
+    for await (const { sequence } of readForwards(connection, manager, query)) found.push(sequence);
+    return [found, others];
+  };
+  expect(await read("c.x")).toEqual([[110], 0]);
+  expect(await read("d")).toEqual([[], 0]);
+  expect(await read("a.x")).toEqual([[2], mayLoseMessages(connection) ? 107 : 0]);
+});
+
+test("a list that had to read others says how far back it has looked", async () => {
+  await loseTheSecond(RetentionPolicy.Limits);
+  await fill(40);
+  const { items, below, oldestAt } = await readNewestFirst({
+    ...{ from: 1, to: 49, read: spansOf(connection, manager, stream, `${prefix}.a.x`), maxMessages: 0 },
+    ...{ take: ({ sequence }) => sequence, isEnough: () => false },
+  });
+  expect([items.length, below, oldestAt !== null]).toEqual([0, 33, mayLoseMessages(connection)]);
 });
 
 test("after random publishing and deleting, every message of every subject is read", { timeout: 60_000 }, async () => {
