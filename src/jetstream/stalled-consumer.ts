@@ -9,6 +9,8 @@
  *          It is therefore stalled if nothing changes for 3 × ack_wait and no ack or +WPI is seen for one more. If none of its
  *          unacknowledged messages is stored any more, it is stalled at once: its acks were lost in a server kill.
  * STALL-3  Messages that the recreated consumer delivers again are checked against the dedup keys, so nothing is repeated.
+ * STALL-4  A work queue's consumer is not handed messages that the server's index loses before their turn (INDEX-1). One that is never
+ *          idle gets them, too: those before its ack floor are stored again.
  */
 import { type ConsumerInfo, type JetStreamManager, type NatsConnection, nanos } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -17,8 +19,10 @@ import type { Logger } from "../model/logger.ts";
 import { createAckMonitor } from "./ack-monitor.ts";
 import type { ConnectionState } from "./connection.ts";
 import type { ConsumerSettings } from "./consumers.ts";
+import { FEW_OTHERS, restoreLost } from "./read-subject.ts";
 import { messageAt } from "./stored-message.ts";
 import { subjectState } from "./subject-counts.ts";
+import { mayLoseMessages } from "./subject-index.ts";
 
 export interface StalledConsumerOptions {
   readonly settings: ConsumerSettings;
@@ -40,6 +44,8 @@ export interface StalledConsumer {
 }
 
 const QUIET_MS = 10_000;
+/** STALL-4. */
+const SKIPPED_EVERY_MS = 60_000;
 /** STALL-2. */
 const UNCHANGED_ACK_WAITS = 3;
 /** Up to so many unacknowledged sequences are looked up one by one; with more, only the acks of their holders are conclusive. */
@@ -53,15 +59,19 @@ interface CheckState {
   suspicion: { readonly counters: string; readonly since: number } | null;
   lastCheckAt: number;
   isChecking: boolean;
+  /** STALL-4. */
+  lastSkippedAt: number;
+  /** The queue held more than the consumer counted. */
+  hadMore: boolean;
 }
 
 export function createStalledConsumer(dependencies: StalledConsumerDependencies, options: StalledConsumerOptions): StalledConsumer {
-  const { manager, clock, logger } = dependencies;
+  const { connection, manager, clock, logger } = dependencies;
   const { stream, consumer } = options.settings;
   const { quietMs = QUIET_MS } = options;
   const workQueueSubject = options.settings.isWorkQueue ? options.settings.filterSubject : null;
   const ackMonitor = createAckMonitor(dependencies, options.settings);
-  const state: CheckState = { suspicion: null, lastCheckAt: 0, isChecking: false };
+  const state: CheckState = { suspicion: null, lastCheckAt: 0, isChecking: false, lastSkippedAt: clock.now(), hadMore: false };
 
   const storedMessages = async (): Promise<number> => {
     if (workQueueSubject === null) return 0;
@@ -114,13 +124,34 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     await manager.consumers.delete(stream, consumer);
   };
 
+  /** Messages that are stored or acknowledged meanwhile can look like skipped ones once. */
+  const restoreSkipped = async (subject: string): Promise<void> => {
+    const stored = await storedMessages();
+    const { num_pending: pending, num_ack_pending: ackPending, ack_floor: floor } = await manager.consumers.info(stream, consumer);
+    const hasMore = stored > pending + ackPending;
+    if (hasMore && state.hadMore)
+      await restoreLost(connection, manager, { stream, subject, to: floor.stream_seq, mostOthers: FEW_OTHERS }, async () => true);
+    state.hadMore = hasMore;
+  };
+
+  /** @returns the check that is due; null: none */
+  const dueCheck = (quietSince: number): (() => Promise<void>) | null => {
+    const now = clock.now();
+    if (now - quietSince >= quietMs && now - state.lastCheckAt >= quietMs) {
+      state.lastCheckAt = now;
+      return checkNow;
+    }
+    if (workQueueSubject === null || now - state.lastSkippedAt < SKIPPED_EVERY_MS || !mayLoseMessages(connection)) return null;
+    state.lastSkippedAt = now;
+    return () => restoreSkipped(workQueueSubject);
+  };
+
   return {
     check(quietSince) {
-      const now = clock.now();
-      if (state.isChecking || now - quietSince < quietMs || now - state.lastCheckAt < quietMs) return;
-      state.lastCheckAt = now;
+      const due = state.isChecking ? null : dueCheck(quietSince);
+      if (due === null) return;
       state.isChecking = true;
-      checkNow()
+      due()
         .catch((error: unknown) => logger.debug({ stream, consumer, error: messageOf(error) }, "a stalled-consumer check failed"))
         .finally(() => {
           state.isChecking = false;

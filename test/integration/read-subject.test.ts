@@ -80,6 +80,7 @@ test("a message that the index has lost is read by its subject, a wildcard, and 
   expect(await sequencesOf({ subject: "a.*", from: 2, to: 8 })).toEqual([2]);
   expect(await sequencesOf({ subject: "a.*", from: 3 })).toEqual([9]);
   expect(await sequencesOf({ subject: "a.x", from: 3 })).toEqual([]);
+  expect(await sequencesOf({ subject: "a.*", state: { count: 2, last: 9 } })).toEqual([2, 9]);
   expect((await firstOf(connection, manager, { stream, subject: `${prefix}.a.x` }))?.seq).toBe(2);
 });
 
@@ -271,7 +272,8 @@ test("what is in the hands of a consumer is not stored again", async () => {
   expect(await sequencesOf({ subject: "a.*" })).toEqual([2, 9]);
 });
 
-test("a message that its consumer lost makes it stalled: it is deleted, to be created again", async () => {
+/** A consumer of a.x is there when the second is lost. */
+async function aConsumerWithALost() {
   await createStream(RetentionPolicy.Workqueue);
   await manager.consumers.add(stream, { durable_name: "c", filter_subject: `${prefix}.a.x`, ack_policy: AckPolicy.Explicit });
   for (const subject of ["a.x", "a.x", "a.x", "b.x"]) await publish(subject);
@@ -286,10 +288,34 @@ test("a message that its consumer lost makes it stalled: it is deleted, to be cr
     { connection, connectionState, manager, clock, logger: silentLogger },
     { settings, quietMs: 1_000 },
   );
+  return { clock, stalled };
+}
+
+test("a message that its consumer lost makes it stalled: it is deleted, to be created again", async () => {
+  const { clock, stalled } = await aConsumerWithALost();
   const since = clock.now();
   await eventually(async () => {
     await clock.advance(1_000);
     stalled.check(since);
     return (await unlessNotFound(manager.consumers.info(stream, "c"))) === null;
   });
+});
+
+test("a consumer that is never idle is handed what it lost, too", async () => {
+  const { clock, stalled } = await aConsumerWithALost();
+  await publish("a.x");
+  const handedOut: number[] = [];
+  const pullOne = async (): Promise<void> => {
+    for await (const message of jetStream.fetch(stream, "c", { batch: 1, no_wait: true, expires: 1_000 })) {
+      handedOut.push(message.seq);
+      await message.ackAck();
+    }
+  };
+  await eventually(async () => {
+    await pullOne();
+    await clock.advance(60_000);
+    stalled.check(clock.now());
+    return handedOut.length === 2;
+  });
+  expect(handedOut.includes(6)).toBe(mayLoseMessages(connection));
 });
