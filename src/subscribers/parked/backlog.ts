@@ -137,7 +137,7 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
       };
       const younger = await expireIn({ state });
       // Lost ones would come after the younger ones (SUBJECT-1), and are as old as what has expired before those.
-      if (younger !== null && expired > 0 && mayLoseMessages(connection)) await expireIn({ to: younger - 1 });
+      if (younger !== null && expired > 0 && mayLoseMessages(connection)) await expireIn({ to: younger - 1, mostOthers: FEW_OTHERS });
       return expired;
     },
 
