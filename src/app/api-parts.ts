@@ -6,7 +6,6 @@ import type { DeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDiscardBacklog } from "../dead-letters/discard.ts";
 import { createOwnDeadLetters } from "../dead-letters/own-dead-letters.ts";
 import { createExplain } from "../explain/explain.ts";
-import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createReadStoredDeliveries } from "../explain/stored-deliveries.ts";
 import { createListStoredEvents } from "../jetstream/list-stored-events.ts";
 import { createNatsServer } from "../jetstream/nats-server.ts";
@@ -25,7 +24,6 @@ import { createVolumes } from "../overview/volumes.ts";
 import { installationKey } from "../registry/record-kinds.ts";
 import { checkPrecondition, installationTag, type Precondition } from "../registry/record-tag.ts";
 import { createHealthQuery } from "../status/integration-health.ts";
-import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
 import { createReadRecentRows } from "../storage/recent-rows.ts";
 import { createRedisServers } from "../storage/redis-servers.ts";
 import { createRequestLogQuery } from "../storage/request-log-query.ts";
@@ -67,6 +65,8 @@ export function explainParts(given: ApiGiven) {
     throttles,
     paceOf,
     backlog,
+    lookup,
+    findInStreams,
     clock,
     logger,
   } = given;
@@ -75,12 +75,7 @@ export function explainParts(given: ApiGiven) {
     organizationOf: (uuid) => index.installation(uuid)?.organizationId,
     onUnreadable: (problem) => logger.error({ problem }, "part of the request log can't be read"),
   });
-  const lookup = createDeliveryLookup(
-    { redis, knownApps: index.slugs, now: clock.now, problem: redisHealth.problem },
-    { dedupTtlMs: config.dedupTtl, notesTtlMs: config.deliveryNotesTtl },
-  );
   const storedEvents = createStoredEvents(nats, manager, names, clock);
-  const findInStreams = createFindInStreams(nats, manager, names);
   const sources = {
     queryRequestLog,
     lookup,
@@ -110,7 +105,7 @@ export function explainParts(given: ApiGiven) {
       appMaxInFlight: config.appMaxInFlight,
     },
   );
-  return { explain, queryRequestLog, lookup, storedEvents, findInStreams };
+  return { explain, queryRequestLog, storedEvents };
 }
 
 /** Each replica says the paces of so many apps to the others. */

@@ -24,7 +24,8 @@ export function wireApi(given: ApiGiven) {
   const { config, nats, manager, names, index, registryStore, signingKey, deadLetters, tracing, metrics, clock, logger } = given;
   const scopedTokens = createScopedTokens({ index, signingKey, clock }, { maxTtlMs: config.appTokenMaxTtl });
   const statusHistory = createStatusHistory(nats, manager, names);
-  const { explain, queryRequestLog, lookup, storedEvents, findInStreams } = explainParts(given);
+  const { lookup, findInStreams } = given;
+  const { explain, queryRequestLog, storedEvents } = explainParts(given);
   const { stats, readOverview, readSystem, countOwnDeadLetters, liveOverview } = overviewParts(given, { statusHistory, deadLetters });
   const routes = allRoutes({
     ...{

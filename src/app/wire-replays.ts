@@ -1,7 +1,6 @@
 /** Replays: their records, their runner, and what the API needs of them. */
 import { randomUUID } from "node:crypto";
 import { createReplay } from "../dead-letters/replay.ts";
-import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { subjectState } from "../jetstream/subject-counts.ts";
 import type { RecordKind } from "../model/record-kind.ts";
 import { DEAD_LETTER_REPLAYS, type DeadLetterReplay } from "../replays/dead-letter-replay-record.ts";
@@ -72,7 +71,7 @@ export function wireReplays(given: Given) {
     removeDeadLetter: deadLetters.remove,
     findDeliveries: createFindDeliveries({
       lookup,
-      at: createFindInStreams(nats, manager, names).at,
+      at: given.findInStreams.at,
       app: index.app,
       match: index.match,
       now: clock.now,

@@ -3,15 +3,19 @@ import type { Config } from "../config/settings.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import { createNextInOrder } from "../delivery/next-in-order.ts";
-import type { ParkedQueue } from "../delivery/ports.ts";
+import type { MessageRef, ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
+import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import { mayLoseMessages } from "../jetstream/subject-index.ts";
-import type { Installation } from "../model/app.ts";
+import type { Installation, OrderBy } from "../model/app.ts";
+import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
+import { stopsKey } from "../model/key-stop.ts";
 import { createProbeSchedule } from "../status/probe-schedule.ts";
+import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
 import { createGiveBacks } from "../storage/give-backs.ts";
 import { createHandOuts } from "../storage/hand-outs.ts";
 import { createEventsSubscriber } from "../subscribers/events-subscriber.ts";
@@ -75,9 +79,20 @@ export function wireSubscribers(given: Given) {
     limitOf,
     onWake: given.wakeOwner,
   });
+  const lookup = createDeliveryLookup(
+    { redis, knownApps: index.slugs, now: clock.now, problem: given.redisHealth.problem },
+    { dedupTtlMs: config.dedupTtl, notesTtlMs: config.deliveryNotesTtl },
+  );
+  const findInStreams = createFindInStreams(nats, manager, names);
+  const deadLetterOf = async (delivery: Delivery): Promise<number | null> => {
+    const [history] = await lookup.find([delivery.id], [delivery.app]);
+    const located = history?.location?.stream === "dead-letters" ? await findInStreams.at(delivery.id, history.location) : null;
+    if (located?.stream !== "dead-letters" || dedupKeyOf(located.delivery) !== dedupKeyOf(delivery)) return null;
+    return stopsKey(located.reason) ? located.sequence : null;
+  };
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
-    ...{ poisonLimit, heldBytes: createHeldBytes(config.readAhead) },
+    ...{ poisonLimit, deadLetterOf, heldBytes: createHeldBytes(config.readAhead) },
     stateOf: parkedQueues.stateOf,
     countOf: (queue) => (mayLoseMessages(nats) ? Number.POSITIVE_INFINITY : parkedQueues.count(queue)),
     busyQueues: parkedQueues.busyQueues,
@@ -88,11 +103,11 @@ export function wireSubscribers(given: Given) {
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
   replicaChannel.answerAsOwner(names.order, (question) => answerAboutOrder(queueOwner.term(), question));
-  replicaChannel.onNews(names.removedDeadLetters, queueOwner.deadLettersRemoved);
+  replicaChannel.onNews(names.removedDeadLetters, (sequence) => queueOwner.deadLetterRemoved(Number(sequence)));
   const askOrder = createAskOrder(replicaChannel, names.order);
   const deadLetters = createDeadLetters({
     ...{ connection: nats, manager, names, appCreatedAt: given.appCreatedAt },
-    onRemoved: () => replicaChannel.announce(names.removedDeadLetters, null),
+    onRemoved: (sequence) => replicaChannel.announce(names.removedDeadLetters, sequence),
   });
   const retries = createRetriesSubscriber({ ...handling, maxHeldBytes: config.readAhead });
   replicaChannel.onNews(names.movedRetries, (sequences) => retries.drop(new Set(sequences as number[])));
@@ -118,6 +133,8 @@ export function wireSubscribers(given: Given) {
       parkedQueues,
       queueOwner,
       askOrder,
+      lookup,
+      findInStreams,
       deadLetters,
       retries,
       retryNow,
@@ -125,7 +142,7 @@ export function wireSubscribers(given: Given) {
       ackFloor,
       events,
     },
-    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit, askOrder }),
+    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit, askOrder, deadLetterOf }),
     held: () => ({
       events: events.held(),
       retries: retries.held() + fanOut.held(),
@@ -178,10 +195,19 @@ interface Queues {
   readonly backlog: ReturnType<typeof createBacklog>;
   readonly poisonLimit: ReturnType<typeof createPoisonLimit>;
   readonly askOrder: ReturnType<typeof createAskOrder>;
+  readonly deadLetterOf: (delivery: Delivery) => Promise<number | null>;
 }
 
-function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, askOrder }: Queues) {
+function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, askOrder, deadLetterOf }: Queues) {
   const { config, index, integrationStatus, deliveryStreams, onParked, clock, logger } = given;
+  const orderOf = ({ app }: Delivery): OrderBy => index.app(app)?.orderBy ?? "none";
+  const stops = (delivery: Delivery): boolean => index.app(delivery.app)?.onExhausted === "stop" && orderOf(delivery) !== "none";
+  const stopKey = async (delivery: Delivery, deadLetter: number, source: MessageRef): Promise<void> => {
+    const own: ParkedQueue = { app: delivery.app, installationUuid: null };
+    const blockedBy = { deadLetter, orderBy: orderOf(delivery), since: clock.now() };
+    await deliveryStreams.park(delivery, own, null, source, delivery.event, blockedBy);
+    onParked(own);
+  };
   const recoveryProbe = createRecoveryProbe({
     ...given,
     registry: index,
@@ -190,16 +216,18 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
     parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, handOut: poisonLimit.probe }),
     removeParked: backlog.remove,
     nextInOrder: createNextInOrder({
-      ...{ registry: index, skipDelivered: given.skipDelivered, removeParked: backlog.remove },
+      ...{ registry: index, skipDelivered: given.skipDelivered },
       readParked: (queue, after) => backlog.read(queue, { from: after + 1, handOut: poisonLimit.probe }),
       ...{ parkedAt: backlog.at, firstInOrder: askOrder.firstOf },
+      async settle(parked) {
+        const deadLetter = stops(parked.delivery) ? await deadLetterOf(parked.delivery) : null;
+        if (deadLetter !== null) await stopKey(parked.delivery, deadLetter, parked.source);
+        await backlog.remove(parked);
+        return deadLetter !== null;
+      },
     }),
-    async onGivenUp(delivery, deadLetter, source) {
-      const { onExhausted, orderBy = "none" } = index.app(delivery.app) ?? {};
-      if (onExhausted !== "stop" || orderBy === "none") return;
-      const own: ParkedQueue = { app: delivery.app, installationUuid: null };
-      await deliveryStreams.park(delivery, own, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() });
-      onParked(own);
+    onGivenUp: async (delivery, deadLetter, source) => {
+      if (stops(delivery)) await stopKey(delivery, deadLetter, source);
     },
     handOut: poisonLimit.probe,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",

@@ -44,7 +44,7 @@ export interface DeadLettersDependencies {
   readonly names: Subjects;
   readonly appCreatedAt: AppCreatedAt;
   /** One was removed. */
-  readonly onRemoved: () => void;
+  readonly onRemoved: (sequence: number) => void;
 }
 
 export function createDeadLetters({ connection, manager, names, appCreatedAt, onRemoved }: DeadLettersDependencies): DeadLetters {
@@ -92,7 +92,7 @@ export function createDeadLetters({ connection, manager, names, appCreatedAt, on
 
   const remove = async (sequence: number): Promise<void> => {
     await deleteMessage(manager, stream, sequence);
-    onRemoved();
+    onRemoved(sequence);
   };
 
   return {

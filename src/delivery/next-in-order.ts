@@ -28,8 +28,8 @@ export interface NextInOrderDependencies {
   /** The first place before which the owner has nothing in hand, by its index, or null. Null for the whole: there is no answer. */
   readonly firstInOrder: (asked: PlacesInOrder) => Promise<{ readonly first: number | null } | null>;
   readonly skipDelivered: SkipDelivered;
-  /** Removes the delivery from its queue. */
-  readonly removeParked: (parked: ParkedDelivery) => Promise<void>;
+  /** Takes a delivery that was done before out of its queue. @returns whether its dead letter stops its key */
+  readonly settle: (parked: ParkedDelivery) => Promise<boolean>;
 }
 
 type Waiting = OrderPlace & { readonly sequence: number };
@@ -39,7 +39,7 @@ const PLACES_AT_ONCE = 256;
 
 /** @returns null when none may be attempted, as far as is known */
 export function createNextInOrder(dependencies: NextInOrderDependencies) {
-  const { registry, readParked, parkedAt, firstInOrder, skipDelivered, removeParked } = dependencies;
+  const { registry, readParked, parkedAt, firstInOrder, skipDelivered, settle } = dependencies;
 
   return async (queue: ParkedQueue & { readonly installationUuid: string }): Promise<ParkedDelivery | null> => {
     const orderBy = registry.app(queue.app)?.orderBy ?? "none";
@@ -77,8 +77,8 @@ export function createNextInOrder(dependencies: NextInOrderDependencies) {
       if (waiting.find(({ key }) => key === chosen.key) !== chosen) continue;
       const parked = await parkedAt(chosen.sequence);
       if (parked !== null && !(await skipDelivered(parked.delivery))) return parked;
-      // A delivered one is still here because its process died before it could remove it.
-      if (parked !== null) await removeParked(parked);
+      // It is still here because its process died before it could remove it.
+      if (parked !== null && (await settle(parked))) heldKeys.add(chosen.key);
       waiting.splice(waiting.indexOf(chosen), 1);
     }
   };

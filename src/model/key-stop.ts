@@ -1,4 +1,5 @@
 import { toRfc3339 } from "./clock.ts";
+import type { DeadLetterReason } from "./delivery.ts";
 
 /** A dead letter that stops the deliveries of its order key. */
 export interface KeyStop {
@@ -7,6 +8,13 @@ export interface KeyStop {
   readonly deadLetter: number;
   /** Milliseconds since the epoch. */
   readonly since: number;
+}
+
+/** Nobody wants the delivery any more, or there was no room for it: the next of its key continues. */
+const PASSED_BY: ReadonlySet<DeadLetterReason> = new Set(["uninstalled", "discarded", "overflow"]);
+
+export function stopsKey(reason: DeadLetterReason): boolean {
+  return !PASSED_BY.has(reason);
 }
 
 /** The stops of an app. */

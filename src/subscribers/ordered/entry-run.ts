@@ -5,10 +5,10 @@ import { isLeaseOver } from "../../delivery/source-lease.ts";
 import { AGAIN_AFTER_MS } from "../../jetstream/message-handler.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
+import { stopsKey } from "../../model/key-stop.ts";
 import { type ParkElsewhere, waitsUntil } from "../parked/attempt-parked.ts";
 import type { EntryStore } from "./entry-store.ts";
-import type { KeyStops } from "./key-stops.ts";
-import { type Entry, stopOf } from "./order-entry.ts";
+import type { Entry } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 import type { StoredQueues } from "./stored-queues.ts";
@@ -18,7 +18,6 @@ export interface EntryRunDependencies extends OrderedPorts {
   readonly index: OrderIndex;
   readonly queues: StoredQueues;
   readonly entryStore: EntryStore;
-  readonly keyStops: Pick<KeyStops, "isWanted">;
   /** Attempts may start: it is the owner, and all that is stored is known (ORDER-4). */
   readonly isRunning: () => boolean;
   readonly onCircuitOpen: () => void;
@@ -27,7 +26,7 @@ export interface EntryRunDependencies extends OrderedPorts {
 const SOON_MS = 50;
 
 export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entry) => Promise<void> {
-  const { app, index, queues, entryStore, keyStops, attemptParked, dispatcher, poisonLimit, clock, logger } = dependencies;
+  const { app, index, queues, entryStore, attemptParked, dispatcher, poisonLimit, clock, logger } = dependencies;
   const { isFlowing, isRunning, isOwner, onCircuitOpen } = dependencies;
 
   const laterSoon = (entry: Entry): void => index.later(entry, clock.now() + SOON_MS);
@@ -49,20 +48,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
 
   const giveUp = async (entry: Entry, disposition: DeadLetterDisposition): Promise<void> => {
     const deadLetter = await entryStore.apply(entry, disposition);
-    if (deadLetter === null || disposition.reason === "uninstalled") return index.leave(entry);
-    entry.stop = stopOf(disposition.delivery, { deadLetter, orderBy: index.orderBy(), since: clock.now() }, clock.now());
-    await stopKey(entry, disposition.delivery);
-  };
-
-  /** The dead letter is stored. Until the entry is stored with it, only that is repeated, not the attempt. */
-  const stopKey = async (entry: Entry, delivery: Delivery): Promise<void> => {
-    if (!keyStops.isWanted(entry)) return index.leave(entry);
-    await entryStore.store(entry, { ...delivery, stores: delivery.stores + 1 }, null);
-    logger.warn(
-      { app, delivery_id: delivery.id, dead_letter: entry.stop?.deadLetter },
-      "a key stops until its dead letter is replayed or deleted",
-    );
-    index.stopKey(entry);
+    await entryStore.giveUp(entry, disposition.delivery, stopsKey(disposition.reason) ? deadLetter : null);
   };
 
   const attempt = async (entry: Entry, delivery: Delivery, handOut: HandOut | null): Promise<void> => {
@@ -82,6 +68,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
         handOut,
       },
     );
+    if (end === "skipped") return entryStore.skip(entry, delivery);
     // A message with a higher count that was found meanwhile is not done by that.
     if (end === "done" && entry.stores === delivery.stores) return index.leave(entry);
     if (end === "wait") onCircuitOpen();
@@ -95,7 +82,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
     if (entry.isBeingStored || !(await isInTurn(dependencies, entry))) return laterSoon(entry);
     const delivery = await load(dependencies, entry);
     if (delivery === null) return index.leave(entry);
-    if (entry.stop !== null) return stopKey(entry, delivery);
+    if (entry.stop !== null) return entryStore.stopKey(entry, delivery);
     const { installationUuid } = delivery;
     if (queues.isUnread(installationUuid) && isFlowing({ app, installationUuid })) {
       queues.readFlowing();

@@ -3,7 +3,8 @@ import { type DeadLetterDisposition, givenUp, type RetryDisposition } from "../.
 import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import { isRefusedForNow } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
-import type { Entry } from "./order-entry.ts";
+import type { KeyStops } from "./key-stops.ts";
+import { type Entry, stopOf } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 
@@ -12,10 +13,21 @@ export type EntryStore = ReturnType<typeof createEntryStore>;
 export interface EntryStoreDependencies
   extends Pick<
     OrderedPorts,
-    "dispatcher" | "streams" | "observer" | "clock" | "monotonicNow" | "isOwner" | "fence" | "takeRoom" | "skipDelivered" | "parkedStream"
+    | "dispatcher"
+    | "streams"
+    | "observer"
+    | "clock"
+    | "monotonicNow"
+    | "isOwner"
+    | "fence"
+    | "takeRoom"
+    | "skipDelivered"
+    | "parkedStream"
+    | "logger"
   > {
   readonly app: string;
   readonly index: OrderIndex;
+  readonly keyStops: Pick<KeyStops, "isWanted" | "deadLetterOf">;
   /** Everything stored is known. Before that, an entry with fewer attempts could replace one that is just being read. */
   readonly mayStore: () => boolean;
 }
@@ -26,7 +38,7 @@ const STORES_AT_ONCE = 64;
 
 export function createEntryStore(dependencies: EntryStoreDependencies) {
   const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream } = dependencies;
-  const { mayStore, skipDelivered } = dependencies;
+  const { mayStore, skipDelivered, keyStops, logger } = dependencies;
   const own: ParkedQueue = { app, installationUuid: null };
   const fence = dependencies.fence.token;
   let storing = 0;
@@ -52,6 +64,32 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   const apply = (entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null> =>
     dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
 
+  /** Its dead letter is stored. Until the entry is stored with it, only that is repeated, not the attempt. */
+  const stopKey = async (entry: Entry, delivery: Delivery): Promise<void> => {
+    if (!keyStops.isWanted(entry)) return index.leave(entry);
+    await store(entry, { ...delivery, stores: delivery.stores + 1 }, null);
+    logger.warn(
+      { app, delivery_id: delivery.id, dead_letter: entry.stop?.deadLetter },
+      "a key stops until its dead letter is replayed, resent or deleted",
+    );
+    index.stopKey(entry);
+  };
+
+  /** @param deadLetter its sequence; null: it stops no key */
+  const giveUp = async (entry: Entry, delivery: Delivery, deadLetter: number | null): Promise<void> => {
+    if (deadLetter === null) return index.leave(entry);
+    entry.stop = stopOf(delivery, { deadLetter, orderBy: index.orderBy(), since: clock.now() }, clock.now());
+    await stopKey(entry, delivery);
+  };
+
+  /** It was done before, perhaps by an owner that died before it stopped the key (STOP-3). */
+  const skip = async (entry: Entry, delivery: Delivery): Promise<void> => {
+    const deadLetter = await keyStops.deadLetterOf(delivery);
+    // A message with a higher count that was found meanwhile is not done by that.
+    if (entry.stores > delivery.stores) return index.later(entry, 0);
+    await giveUp(entry, delivery, deadLetter);
+  };
+
   const storeOne = async (entry: Entry): Promise<void> => {
     const { delivery } = entry;
     if (entry.event === null || delivery === null || index.started.has(entry) || !index.has(entry)) return;
@@ -62,7 +100,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
       const isDone = entry.mayBeDone && (await skipDelivered(delivery));
       // A message with a higher count was found meanwhile, which the answer is not about.
       if (entry.stores > delivery.stores) return;
-      if (isDone) return index.leave(entry);
+      if (isDone) return await skip(entry, delivery);
       if (giveBack !== null) return await store(entry, delivery, null);
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
@@ -77,6 +115,9 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     sourceOf,
     store,
     apply,
+    stopKey,
+    giveUp,
+    skip,
     /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
     async storeWaiting(): Promise<void> {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS, clock.now());

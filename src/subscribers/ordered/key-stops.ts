@@ -5,8 +5,13 @@
  * STOP-1  A stop lasts while its dead letter is there, the app's record says `stop` and the order that it was made under, and the
  *         installation exists. The record as it is now counts.
  * STOP-2  A delivery that is sent again is stored in its queue before its dead letter is removed (dead-letters/store-again.ts), and comes
- *         before those that it has stopped. So the queue is read once more before a key is freed.
+ *         before those that it has stopped. So the app's queue is read once more, and its installation's counts as unread, before a key is
+ *         freed.
+ * STOP-3  Its message is stored after its dead letter. An owner that finds a delivery in dead letters, and no stop, stops the key.
+ * STOP-4  A removed dead letter is announced, and frees its key at once. Announcements may be lost, and the stream drops dead letters that are
+ *         too old: a look now and then finds those, with few reads at a time.
  */
+import type { Delivery } from "../../model/delivery.ts";
 import type { AppStops, KeyStop } from "../../model/key-stop.ts";
 import type { Entry } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
@@ -15,23 +20,33 @@ import type { StoredQueues } from "./stored-queues.ts";
 
 export type KeyStops = ReturnType<typeof createKeyStops>;
 
-export interface KeyStopsDependencies extends Pick<OrderedPorts, "registry" | "isDeadLetter" | "removedDeadLetters"> {
+const LOOK_EVERY_MS = 2_500;
+const MOST_LOOKED_AT = 32;
+
+export interface KeyStopsDependencies
+  extends Pick<OrderedPorts, "registry" | "monotonicNow" | "isDeadLetter" | "deadLettersState" | "deadLetterOf"> {
   readonly app: string;
   readonly index: OrderIndex;
   readonly queues: Pick<StoredQueues, "readNew">;
 }
 
-export function createKeyStops({ app, registry, isDeadLetter, removedDeadLetters, index, queues }: KeyStopsDependencies) {
-  /** Stops whose dead letters were there when so many others had been removed. */
+export function createKeyStops(dependencies: KeyStopsDependencies) {
+  const { app, registry, monotonicNow, isDeadLetter, deadLettersState, deadLetterOf, index, queues } = dependencies;
+  /** Stops whose dead letters were announced as removed. */
+  const announced = new Set<Entry>();
+  /** Stops whose dead letters were there when so many had been removed, at least. */
   let lasting = new WeakSet<Entry>();
   let removedThen = 0;
+  /** Monotonic, milliseconds. */
+  let lookAgainAt = 0;
+
+  const areWanted = (): boolean => index.orderBy() !== "none" && registry.app(app)?.onExhausted === "stop";
 
   /** Whether the app's record wants the entry to stop its key. */
   const isWanted = ({ stop }: Entry): boolean =>
     stop !== null &&
-    index.orderBy() !== "none" &&
+    areWanted() &&
     (stop.orderBy ?? index.orderBy()) === index.orderBy() &&
-    registry.app(app)?.onExhausted === "stop" &&
     registry.installation(stop.installationUuid) !== undefined;
 
   const unwanted = (): Entry[] => [...index.stopping].filter((entry) => !isWanted(entry));
@@ -39,33 +54,47 @@ export function createKeyStops({ app, registry, isDeadLetter, removedDeadLetters
     for (const entry of entries) index.leave(entry);
   };
 
-  const replayedOrDeleted = async (): Promise<Entry[]> => {
-    if (index.stopping.size === 0) return [];
-    const removed = await removedDeadLetters();
-    if (removed !== removedThen) lasting = new WeakSet();
-    removedThen = removed;
-    const gone: Entry[] = [];
-    for (const entry of index.stopping) {
-      if (lasting.has(entry) || entry.stop === null) continue;
-      if (await isDeadLetter(entry.stop.deadLetter)) lasting.add(entry);
-      else gone.push(entry);
+  /** Stops whose dead letters are gone, of as many as are looked at. */
+  const look = async (): Promise<Entry[]> => {
+    if (index.stopping.size === 0 || monotonicNow() < lookAgainAt) return [];
+    lookAgainAt = monotonicNow() + LOOK_EVERY_MS;
+    const { removed, first } = await deadLettersState();
+    let unsure = [...index.stopping].filter((entry) => !lasting.has(entry));
+    if (unsure.length === 0 && removed !== removedThen) {
+      lasting = new WeakSet();
+      removedThen = removed;
+      unsure = [...index.stopping];
     }
-    return gone;
+    const isTooOld = ({ stop }: Entry): boolean => stop !== null && stop.deadLetter < first;
+    const looked = unsure.filter((entry) => !isTooOld(entry)).slice(0, MOST_LOOKED_AT);
+    const isThere = await Promise.all(looked.map(({ stop }) => isDeadLetter(stop?.deadLetter ?? 0)));
+    for (const [at, entry] of looked.entries()) if (isThere[at] === true) lasting.add(entry);
+    return [...unsure.filter(isTooOld), ...looked.filter((_, at) => isThere[at] === false)];
   };
 
   return {
     isWanted,
+
+    /** The dead letter of a delivery that was done before, if it stops the key. */
+    deadLetterOf: async (delivery: Delivery): Promise<number | null> => (areWanted() ? deadLetterOf(delivery) : null),
 
     /** Whether the app's record wants a stop no more. */
     isAnyUnwanted: (): boolean => unwanted().length > 0,
     /** Everything that is stored has been read. */
     freeUnwanted: (): void => free(unwanted()),
 
+    /** @returns whether one of the removed dead letters stops a key, which the next reading frees */
+    noteRemoved(deadLetters: ReadonlySet<number>): boolean {
+      for (const entry of index.stopping) if (entry.stop !== null && deadLetters.has(entry.stop.deadLetter)) announced.add(entry);
+      return announced.size > 0;
+    },
+
     /** Reads what came into the queues, and frees the keys whose stop is over. */
     async readNew(): Promise<void> {
-      const over = [...unwanted(), ...(await replayedOrDeleted())];
-      await queues.readNew();
+      const over = [...unwanted(), ...announced, ...(await look())];
+      await queues.readNew(new Set(over.flatMap(({ stop }) => stop?.installationUuid ?? [])));
       free(over);
+      for (const entry of over) announced.delete(entry);
     },
 
     /** The delivery that stops this one's key, perhaps itself; null: none. @param mark its dedup key */

@@ -14,6 +14,7 @@ import { LeaseOver } from "../../delivery/source-lease.ts";
 import type { OrderBy } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
+import { oneAtATime } from "../../model/one-at-a-time.ts";
 import { every, sleep } from "../../model/periodic.ts";
 import { createEntryRun } from "./entry-run.ts";
 import { createEntryStore } from "./entry-store.ts";
@@ -41,10 +42,10 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
   const index = indexOf(ports, orderByNow());
   const shared = { ...ports, app, index, isActive };
   const queues = createStoredQueues({ ...shared, onRead: () => pump.start() });
-  const entryStore = createEntryStore({ ...shared, mayStore: () => isActive() && (pump.isOpen() || index.started.size > 0) });
   const keyStops = createKeyStops({ ...shared, queues });
+  const entryStore = createEntryStore({ ...shared, keyStops, mayStore: () => isActive() && (pump.isOpen() || index.started.size > 0) });
   const isRunning = (): boolean => pump.isOpen() && isActive();
-  const run = createEntryRun({ ...shared, queues, entryStore, keyStops, isRunning, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
+  const run = createEntryRun({ ...shared, queues, entryStore, isRunning, onCircuitOpen: () => pump.pauseFor(ASK_AGAIN_MS) });
   const pump = createPump(shared, run);
 
   const storingWaiting = every(clock, STORE_WAITING_MS, entryStore.storeWaiting, (error) =>
@@ -62,13 +63,13 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
   const takeInHand = createTaking({ ...shared, queues, keyStops, pump, isBusy, orderByNow });
 
   /** Looks for what others stored, and for what stops a key. */
-  const refresh = async (): Promise<void> => {
+  const refresh = oneAtATime(async () => {
     if (!isRunning()) return;
     index.removeLeftovers();
     await keyStops.readNew();
     queues.readFlowing();
     pump.start();
-  };
+  });
 
   return {
     /** Resolves when all that is stored is known, and deliveries start. */
@@ -104,6 +105,10 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     stored: queues.noteUnread,
 
     refresh,
+
+    deadLettersRemoved(sequences: ReadonlySet<number>): void {
+      if (keyStops.noteRemoved(sequences)) refresh().catch(() => {});
+    },
 
     stop,
     isStopped: () => isStopped,

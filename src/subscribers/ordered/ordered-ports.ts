@@ -33,8 +33,10 @@ export interface OrderedPorts {
   readonly fence: Fence;
   /** Whether all events before it have been read. */
   readonly isReadBefore: (eventSequence: number) => Promise<boolean>;
-  /** Dead letters that have left the stream so far. */
-  readonly removedDeadLetters: () => Promise<number>;
+  /** Dead letters that have left the stream so far, and the sequence of the first that may be there. */
+  readonly deadLettersState: () => Promise<{ readonly removed: number; readonly first: number }>;
+  /** The dead letter of this run of the delivery, if there is one that stops a key. @throws AppError when that can't be read */
+  readonly deadLetterOf: (delivery: Delivery) => Promise<number | null>;
   /** Whether a dead letter is still there. */
   readonly isDeadLetter: (sequence: number) => Promise<boolean>;
   /** The name of the stream of parked deliveries. */

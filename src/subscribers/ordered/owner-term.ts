@@ -20,7 +20,7 @@ export type OwnerTerm = Awaited<ReturnType<typeof startOwnerTerm>>;
 
 export type OwnerTermDependencies = Omit<
   OrderedPorts,
-  "isOwner" | "removedDeadLetters" | "isDeadLetter" | "isReadBefore" | "parkedStream" | "fence"
+  "isOwner" | "deadLettersState" | "isDeadLetter" | "isReadBefore" | "parkedStream" | "fence"
 > &
   Omit<OrderReaderDependencies, "isHeld" | "isTaken" | "accept"> &
   Omit<OwnedAppsDependencies, "isInTerm" | "createApp" | "startReader" | "readTo"> & { readonly poisonLimit: PoisonLimit };
@@ -60,13 +60,13 @@ export async function startOwnerTerm(
     }
   };
 
-  const removedDeadLetters = async (): Promise<number> => {
-    const { last_seq, messages } = (await manager.streams.info(deadLetters)).state;
-    return last_seq - messages;
+  const deadLettersState = async () => {
+    const { first_seq: first, last_seq, messages } = (await manager.streams.info(deadLetters)).state;
+    return { removed: last_seq - messages, first };
   };
   const isDeadLetter = async (sequence: number): Promise<boolean> => (await messageAt(manager, deadLetters, sequence)) !== null;
   const isReadBefore = async (sequence: number): Promise<boolean> => (await reader?.isReadBefore(sequence)) ?? false;
-  const ports = { ...dependencies, isOwner: isHeld, removedDeadLetters, isDeadLetter, isReadBefore, parkedStream: parked, fence };
+  const ports = { ...dependencies, isOwner: isHeld, deadLettersState, isDeadLetter, isReadBefore, parkedStream: parked, fence };
   const apps: OwnedApps = createOwnedApps({
     ...dependencies,
     isInTerm: isHeld,
@@ -101,11 +101,9 @@ export async function startOwnerTerm(
     note: (): LeaseNote => ({ floor: reader?.floor() ?? left?.["floor"] ?? null, suspects: poisonLimit.suspects() }),
     reconcile,
 
-    /** @param stoppedOnly apps with stopped keys */
-    async refresh(stoppedOnly = false): Promise<void> {
+    async refresh(): Promise<void> {
       reconcile();
       for (const [app, ordered] of apps.all()) {
-        if (stoppedOnly && ordered.stops.all() === null) continue;
         await ordered
           .refresh()
           .catch((error: unknown) => logger.debug({ app, error: messageOf(error) }, "an ordered queue can't be looked at"));

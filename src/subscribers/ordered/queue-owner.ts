@@ -54,7 +54,8 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     );
 
   const refreshing = every(clock, REFRESH_MS, () => term?.refresh());
-  let cancelRefresh = (): void => {};
+  /** Dead letters that were removed a moment ago. */
+  const removed = new Set<number>();
 
   const begin = async (of: TakenLease): Promise<void> => {
     const isWanted = (): boolean => taken === of && !stopping;
@@ -123,10 +124,14 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       return now && (now.apps.get(app)?.retryNow() ?? 0);
     },
     term: termNow,
-    /** Dead letters were removed, perhaps more are being: keys that they stopped may continue. */
-    deadLettersRemoved(): void {
-      cancelRefresh();
-      cancelRefresh = clock.after(REMOVED_MS, () => void termNow()?.refresh(true));
+    /** A dead letter was removed, perhaps more are being: keys that they stopped continue. */
+    deadLetterRemoved(sequence: number): void {
+      removed.add(sequence);
+      if (removed.size > 1) return;
+      clock.after(REMOVED_MS, () => {
+        for (const ordered of orderedApps()) ordered.deadLettersRemoved(removed);
+        removed.clear();
+      });
     },
     /** Attempts in flight. */
     held: () => orderedApps().reduce((sum, ordered) => sum + ordered.inFlight(), installationQueues.held()),

@@ -56,13 +56,18 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
       for (const uuid of (await backlog.queuesOf(app)).keys()) if (uuid !== null) unread.add(uuid);
       ownReadTo = await read(own, 0);
     },
-    async readNew(): Promise<void> {
+    /**
+     * Reads what others have stored in the app's own queue, and notes which installations have got something.
+     * @param changed installations for which something was stored, whatever the counts say: what leaves a queue meanwhile hides it there
+     */
+    async readNew(changed: ReadonlySet<string>): Promise<void> {
       const stored = await backlog.queuesOf(app);
       const known = index.counts();
       for (const [uuid, count] of stored) {
-        if (count <= (known.get(uuid) ?? 0)) continue;
-        if (uuid !== null) unread.add(uuid);
-        else ownReadTo = await read(own, ownReadTo);
+        const hasNew = count > (known.get(uuid) ?? 0);
+        if (uuid === null) {
+          if (hasNew || changed.size > 0) ownReadTo = await read(own, ownReadTo);
+        } else if (hasNew || changed.has(uuid)) unread.add(uuid);
       }
     },
     /** Reads the queues of installations that may flow. */

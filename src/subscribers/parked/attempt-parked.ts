@@ -46,10 +46,19 @@ export interface ParkElsewhere {
 }
 
 /**
- * `done`: it was delivered, or skipped, or given up. `wait`: the circuit is open. `stopped`: its queue may not
+ * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open. `stopped`: its queue may not
  * flow. `closed`: the process stops. `again`: what stands in between may be something else by now. Else an attempt asks for more.
  */
-export type ParkedEnd = "done" | "wait" | "stopped" | "closed" | "again" | ParkElsewhere | RetryDisposition | DeadLetterDisposition;
+export type ParkedEnd =
+  | "done"
+  | "skipped"
+  | "wait"
+  | "stopped"
+  | "closed"
+  | "again"
+  | ParkElsewhere
+  | RetryDisposition
+  | DeadLetterDisposition;
 
 export interface AttemptParkedOptions {
   readonly queue: ParkedQueue;
@@ -106,7 +115,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     { queue, share, mayBeDone, isWanted, handOut = null }: AttemptParkedOptions,
   ): Promise<ParkedEnd> => {
     const { delivery, source } = waiting;
-    if (mayBeDone && (await skipDelivered(delivery))) return "done";
+    if (mayBeDone && (await skipDelivered(delivery))) return "skipped";
     requireLease(source);
     const parkedForMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
     if (parkedForMs > maxParkedAgeMs) return givenUp(delivery, "expired", expiredAfter(parkedForMs));

@@ -56,7 +56,7 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
       }
     };
     const end = waitsUntil(waiting.dueAt, waiting.delivery, clock.now()) ?? (await attempt());
-    if (typeof end === "string") return end === "done";
+    if (typeof end === "string") return end === "done" || end === "skipped";
     await storeEnd(dependencies, waiting, end);
     return true;
   };

@@ -103,7 +103,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
       const end =
         waitsUntil(dueAt, delivery, clock.now()) ??
         (await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed }));
-      if (end === "done") return ACK;
+      if (end === "done" || end === "skipped") return ACK;
       if (end === "closed" || end === "stopped") return giveBack();
       if (end === "again") continue;
       if (end === "wait") {

@@ -6,6 +6,8 @@ import { aDelivery, anApp, anEvent, UUID } from "../../support/builders.ts";
 /** The queue of the installation, in the order in which it was stored. */
 let queue: ParkedDelivery[];
 let delivered: Set<string>;
+/** Those whose dead letters stop their keys. */
+let stopping: Set<string>;
 /** Keys of which the owner has an older delivery in hand. */
 let heldKeys: Set<string>;
 let hasOwner: boolean;
@@ -23,15 +25,12 @@ function store(name: string): void {
 beforeEach(() => {
   queue = [];
   delivered = new Set();
+  stopping = new Set();
   heldKeys = new Set();
   hasOwner = true;
   questions = 0;
   onQuestion = () => {};
 });
-
-const remove = (gone: ParkedDelivery): void => {
-  queue = queue.filter((one) => one !== gone);
-};
 
 const nextInOrder = createNextInOrder({
   registry: { app: () => anApp({ orderBy: "/k" }) },
@@ -47,7 +46,10 @@ const nextInOrder = createNextInOrder({
     return { first: first === -1 ? null : first };
   },
   skipDelivered: async ({ id }) => delivered.has(id),
-  removeParked: async (gone) => remove(gone),
+  async settle(parked) {
+    queue = queue.filter((one) => one !== parked);
+    return stopping.has(parked.delivery.id);
+  },
 });
 
 const next = async (): Promise<string | null> => (await nextInOrder({ app: "acme", installationUuid: UUID }))?.delivery.id ?? null;
@@ -91,6 +93,13 @@ test("it is not one that was delivered, which leaves the queue", async () => {
   for (const name of ["a-1", "a-2"]) store(name);
   delivered.add("a-1");
   expect([await next(), queue.map(({ delivery }) => delivery.id)]).toEqual(["a-2", ["a-2"]]);
+});
+
+test("it is not one behind a dead letter whose stop was not stored before its process died", async () => {
+  for (const name of ["a-1", "a-2", "b-3"]) store(name);
+  delivered.add("a-1");
+  stopping.add("a-1");
+  expect(await next()).toBe("b-3");
 });
 
 test("it is not one that was taken from the queue meanwhile", async () => {

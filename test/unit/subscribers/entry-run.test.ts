@@ -19,12 +19,15 @@ let attemptParked: EntryRunDependencies["attemptParked"];
 let park: () => Promise<number>;
 let entryStore: EntryStore;
 let runNext: () => Promise<void>;
+/** The dead letter of the delivery. */
+let deadLetterOf: number | null;
 
 const delivery = aDelivery({ eventSequence: 1, installationUuid: UUID });
 
 beforeEach(() => {
   clock = createManualClock();
   calls = [];
+  deadLetterOf = null;
   index = createOrderIndex(
     { remove: async ({ source }) => void calls.push(`remove ${source.sequence}`), monotonicNow: clock.now, onMerged() {} },
     "app",
@@ -40,7 +43,8 @@ beforeEach(() => {
     ...{
       skipDelivered: async () => false,
       isDeadLetter: async () => true,
-      removedDeadLetters: async () => 0,
+      deadLetterOf: async () => deadLetterOf,
+      deadLettersState: async () => ({ removed: 0, first: 1 }),
       isReadBefore: async () => true,
       onCircuitOpen() {},
     },
@@ -62,9 +66,9 @@ beforeEach(() => {
     },
     queues: { isUnread: () => false, readFlowing() {}, move: async () => true } as never,
   };
-  entryStore = createEntryStore(ports);
   const keyStops = createKeyStops({ ...ports, queues: { readNew: async () => {} } });
-  const run = createEntryRun({ ...ports, entryStore, keyStops });
+  entryStore = createEntryStore({ ...ports, keyStops });
+  const run = createEntryRun({ ...ports, entryStore });
   runNext = async () => {
     const entry = index.start(clock.now());
     if (entry !== null) await run(entry);
@@ -102,12 +106,21 @@ test("a delivery whose dead letter stops its key is attempted once, however long
   expect([...index.stopping].map(({ stop }) => stop)).toMatchObject([{ deadLetter: 7, orderBy: "app", deliveryId: delivery.id }]);
 });
 
+test("a delivery that is in dead letters already, without its stop, stops its key", async () => {
+  attemptParked = async () => "skipped";
+  park = async () => 1;
+  deadLetterOf = 7;
+  accept(true);
+  await runNext();
+  expect([calls, [...index.stopping].map(({ stop }) => stop?.deadLetter)]).toEqual([["park 7", "done"], [7]]);
+});
+
 test("a delivery whose message is found while Redis is asked about its event is asked about again, and not lost", async () => {
   const answer = Promise.withResolvers<void>();
   attemptParked = async ({ delivery }) => {
     await answer.promise;
     calls.push(`asked about store ${delivery.stores}`);
-    return "done";
+    return "skipped";
   };
   accept(true);
   const running = runNext();

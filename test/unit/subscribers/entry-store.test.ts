@@ -5,6 +5,7 @@ import { createOrderIndex, type OrderIndex } from "../../../src/subscribers/orde
 import { createFence } from "../../../src/subscribers/parked/fence.ts";
 import { aDelivery } from "../../support/builders.ts";
 import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
+import { silentLogger } from "../../support/silent-logger.ts";
 
 let clock: ManualClock;
 let index: OrderIndex;
@@ -20,10 +21,13 @@ let answered: Promise<void>;
 let removed: number[];
 let roomTaken: number;
 let storeWaiting: () => Promise<void>;
+/** The dead letter of one that is done. */
+let deadLetterOf: number | null;
 
 beforeEach(() => {
   clock = createManualClock();
   isDone = new Set();
+  deadLetterOf = null;
   answered = Promise.resolve();
   removed = [];
   [done, stored, applied, hasRoom, fault, tried, roomTaken] = [[], [], [], true, null, [], 0];
@@ -34,6 +38,8 @@ beforeEach(() => {
   ({ storeWaiting } = createEntryStore({
     app: "acme",
     index,
+    keyStops: { isWanted: () => true, deadLetterOf: async () => deadLetterOf },
+    logger: silentLogger,
     dispatcher: {
       async apply(disposition) {
         applied.push(`${disposition.delivery.id}: ${disposition.kind === "dead-letter" ? disposition.reason : disposition.kind}`);
@@ -107,6 +113,16 @@ test("one that an earlier owner has done is not stored", async () => {
   await clock.advance(3_000);
   await storeWaiting();
   expect([stored, done, roomTaken]).toEqual([[], ["a"], 0]);
+});
+
+test("one whose dead letter an earlier owner has stored, but not that it stops its key, stops it", async () => {
+  isDone.add("a");
+  deadLetterOf = 7;
+  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
+  index.accept(aDelivery({ id: "a", eventSequence: 1 }), { message, done: () => void done.push("a") }, true, 0);
+  await clock.advance(3_000);
+  await storeWaiting();
+  expect([stored, done, [...index.stopping].map(({ stop }) => stop?.deadLetter)]).toEqual([["a"], ["a"], [7]]);
 });
 
 test("one whose message is found while Redis is asked about its event is asked about again, and not lost", async () => {

@@ -63,6 +63,8 @@ class World {
   readonly delivered = new Set<string>();
   readonly dead = new Set<string>();
   readonly deadLetters = new Map<number, Delivery>();
+  /** Dead letters that have to stop a key as long as they are there. */
+  private readonly stopping = new Map<number, { readonly delivery: Delivery; readonly orderBy: OrderBy }>();
   private lastDeadLetter = 0;
   /** The app's record has changed since these: they stop nothing. */
   private freedUpTo = 0;
@@ -148,11 +150,12 @@ class World {
       this.store(this.isPaused ? OF_INSTALLATION : OWN, again, { stream: "DEAD", sequence }, null);
       // What stopped its key is the first to be sent.
       if (isStop && this.onExhausted === "stop" && sequence > this.freedUpTo) this.dead.delete(delivery.id);
+      if (!this.isPaused) void this.owner.app.refresh();
+      else this.owner.app.stored(UUID);
       await new Promise((resolve) => setImmediate(resolve));
       this.deadLetters.delete(sequence);
+      this.owner.app.deadLettersRemoved(new Set([sequence]));
     }
-    if (!this.isPaused) void this.owner.app.refresh();
-    else this.owner.app.stored(UUID);
   }
 
   /** As any replica probes the broken installation: a failure is a rejection for good. */
@@ -182,7 +185,14 @@ class World {
     parkedAt: async (sequence) => this.parkedAt(sequence),
     firstInOrder: async (asked) => ({ first: await this.owner.app.firstOf(asked) }),
     skipDelivered: async (delivery) => this.isDone(delivery),
-    removeParked: async ({ source }) => void this.parked.delete(source.sequence),
+    settle: async ({ delivery, source }) => {
+      const deadLetter = this.onExhausted === "stop" ? this.deadLetterOf(delivery) : null;
+      const { orderBy } = this;
+      if (deadLetter !== null) this.store(OWN, delivery, source, null, { deadLetter, orderBy, since: this.clock.now() });
+      this.parked.delete(source.sequence);
+      void this.owner.app.refresh();
+      return deadLetter !== null;
+    },
   });
 
   private async *readQueue({ installationUuid }: ParkedQueue, after: number): AsyncGenerator<ParkedDelivery> {
@@ -205,10 +215,21 @@ class World {
     return this.marks.has(mark) || (this.stores.get(mark) ?? 0) > delivery.stores;
   }
 
+  private deadLettersState() {
+    const [first = this.lastDeadLetter + 1] = this.deadLetters.keys();
+    return { removed: this.lastDeadLetter - this.deadLetters.size, first };
+  }
+
+  private deadLetterOf(delivery: Delivery): number | null {
+    const found = [...this.deadLetters].find(([, one]) => dedupKeyOf(one) === dedupKeyOf(delivery));
+    return found?.[0] ?? null;
+  }
+
   private giveUp(delivery: Delivery): number {
     this.stores.set(dedupKeyOf(delivery), delivery.stores + 1);
     this.dead.add(delivery.id);
     this.deadLetters.set(++this.lastDeadLetter, { ...delivery, stores: delivery.stores + 1 });
+    if (this.onExhausted === "stop" && this.orderBy !== "none") this.stopping.set(this.lastDeadLetter, { delivery, orderBy: this.orderBy });
     return this.lastDeadLetter;
   }
 
@@ -284,7 +305,7 @@ class World {
     };
     const attemptParked: AttemptParked = async ({ delivery }, { mayBeDone, isWanted }) => {
       const { orderBy } = this;
-      if ((await asked(delivery)) && mayBeDone) return "done";
+      if ((await asked(delivery)) && mayBeDone) return "skipped";
       requireLease();
       if (this.isPaused) return { kind: "park", queue: { app: "acme", installationUuid: UUID }, why: "disabled" };
       if (this.isCircuitOpen) return "wait";
@@ -377,7 +398,8 @@ class World {
         monotonicNow: () => this.clock.now(),
         isFlowing: ({ installationUuid }) => installationUuid === null || !this.isPaused,
         isOwner: () => owner.hasLease && owner.isAlive,
-        removedDeadLetters: () => alive(() => this.lastDeadLetter - this.deadLetters.size),
+        deadLettersState: () => alive(() => this.deadLettersState()),
+        deadLetterOf: (delivery) => alive(() => this.deadLetterOf(delivery)),
         isDeadLetter: (sequence) => alive(() => this.deadLetters.has(sequence)),
         isReadBefore: (sequence) => alive(() => owner.readTo >= Math.min(sequence - 1, this.events.length)),
         parkedStream: "PARKED",
@@ -403,12 +425,11 @@ class World {
     const older = this.events.filter((one) => (one.eventSequence ?? 0) < (eventSequence ?? 0) && isOfKey(one));
     for (const one of older)
       if (!this.delivered.has(one.id) && !this.dead.has(one.id)) this.wrong.push(`${id} started before ${one.id} by ${orderBy}`);
-    for (const [sequence, { delivery: stopping, blockedBy, fence = 0 }] of this.parked) {
-      if (blockedBy === undefined || blockedBy.orderBy !== orderBy || blockedBy.deadLetter <= this.freedUpTo) continue;
-      const isLate = sequence > this.owner.lastParked && fence < this.owners;
-      const isAhead = isOfKey(stopping) && (stopping.eventSequence ?? 0) < (eventSequence ?? 0);
-      if (isAhead && !isLate && this.onExhausted === "stop" && this.deadLetters.has(blockedBy.deadLetter))
-        this.wrong.push(`${id} started although ${stopping.id} stops its key`);
+    for (const [deadLetter, stop] of this.stopping) {
+      const isAhead = isOfKey(stop.delivery) && (stop.delivery.eventSequence ?? 0) < (eventSequence ?? 0);
+      const isStopped = this.onExhausted === "stop" && stop.orderBy === orderBy && deadLetter > this.freedUpTo;
+      if (isAhead && isStopped && this.deadLetters.has(deadLetter))
+        this.wrong.push(`${id} started although ${stop.delivery.id} stops its key`);
     }
     if (this.dead.has(id) && delivery.replay === null) this.wrong.push(`${id} is attempted although it was given up`);
     this.starts.push(id);
@@ -548,7 +569,7 @@ async function outcomeOf(before: readonly string[], steps: readonly Step[], ends
   world.owner.app.wake();
   const rest = async (seconds: number): Promise<void> => {
     for (let n = 0; n < seconds; n++) {
-      await world.owner.app.refresh();
+      void world.owner.app.refresh();
       await world.clock.advance(1_000);
     }
   };
@@ -599,6 +620,19 @@ test("a new owner starts nothing that is stored before older events are read, ho
 test("a delivery whose message is found while Redis is asked about its event is not lost", async () => {
   const moved: Step[] = [{ do: "publish", key: "a" }, { do: "stop" }, { do: "others" }, { do: "wait", ms: 0 }, { do: "wait", ms: 4_000 }];
   expect(await outcomeOf([], [...moved, { do: "crash" }, { do: "redis", ms: 60 }, { do: "wait", ms: 0 }])).toEqual(NOTHING);
+});
+
+test("a key stops though its owner died between the dead letter and the stop", async () => {
+  const begin: Step[] = [{ do: "others" }, { do: "attempts", most: 1 }, { do: "exhaust", to: "stop" }, { do: "wait", ms: 1 }];
+  const givenUp: Step[] = [
+    { do: "fail", key: "a" },
+    { do: "publish", key: "a" },
+    { do: "publish", key: "a" },
+    { do: "lag", ms: 5_000 },
+  ];
+  const ticks: Step[] = Array(5).fill({ do: "wait", ms: 10 });
+  const steps: Step[] = [...begin, ...givenUp, ...ticks, { do: "heal", key: "a" }, { do: "crash" }, { do: "lag", ms: 0 }, ...ticks];
+  expect(await outcomeOf([], steps, [{ do: "replay" }])).toEqual(NOTHING);
 });
 
 test("the probe of a broken installation takes the replay of what stopped its key before what waits in front of it", async () => {
