@@ -12,6 +12,7 @@ import { VERSION } from "../config/version.ts";
 import { createDeleteDeadLetters } from "../dead-letters/delete-dead-letters.ts";
 import { createResend } from "../dead-letters/resend.ts";
 import { createTestCall } from "../delivery/test-call.ts";
+import { locateDeliveries } from "../explain/locate-deliveries.ts";
 import { createEventPublisher } from "../jetstream/event-publisher.ts";
 import { createReadEventTypes } from "../jetstream/event-types.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
@@ -52,8 +53,8 @@ export function wireApi(given: ApiGiven) {
     ...{ replayDeadLetters: given.replayDeadLetters, deadLetterReplays: given.deadLetterReplays, replays: given.replays },
     ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
     resend: createResend({
-      ...{ events: storedEvents, storeAgain: given.storeAgain, find: lookup.find, at: findInStreams.at, tracing },
-      removeDeadLetter: deadLetters.remove,
+      ...{ events: storedEvents, storeAgain: given.storeAgain, find: lookup.find, deadLetters, names, tracing },
+      locate: async (id, history) => (await locateDeliveries(findInStreams, [{ id, history }], history.app)).get(id) ?? null,
     }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),
     invalidRecords: registryStore.invalid,

@@ -65,16 +65,15 @@ export interface ReplayDependencies {
 const PAGE_SIZE = 50;
 
 export function createReplay({ deadLetters, storeAgain, streams, names, match, tracing }: ReplayDependencies): ReplayDeadLetters {
-  const sourceOf = ({ sequence }: DeadLetter) => ({ stream: names.streams.deadLetters, sequence });
-
   const replayDelivery = async (json: string, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
     const { delivery } = decoded(decodeDeliveryMessage, json, deadLetter);
-    const again = { ...delivery, attemptsMade: 0, spent: NOTHING_SPENT, attempts: [], replay: runOf(deadLetter), firstParkedAt: null };
-    await storeAgain(again, sourceOf(deadLetter), batch, "replayed");
+    const { run, source } = replayOf(deadLetter, names);
+    const again = { ...delivery, attemptsMade: 0, spent: NOTHING_SPENT, attempts: [], replay: run, firstParkedAt: null };
+    await storeAgain(again, source, batch, "replayed");
   };
 
   const replayFanOut = async (fanOut: FanOutBatch, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
-    await batch.fanOut(fanOut.event, (trace) => streams.fanOut(fanOut, sourceOf(deadLetter), trace));
+    await batch.fanOut(fanOut.event, (trace) => streams.fanOut(fanOut, replayOf(deadLetter, names).source, trace));
   };
 
   const replayRaw = async (raw: RawMessage, deadLetter: DeadLetter, batch: TraceBatch): Promise<void> => {
@@ -133,9 +132,9 @@ export function createReplay({ deadLetters, storeAgain, streams, names, match, t
   };
 }
 
-/** REPLAY-1, REPLAY-2. The time distinguishes it from one of the same sequence in a stream that was recreated. */
-function runOf({ sequence, content }: DeadLetter): string {
-  return `dead-letter-${sequence}-${deadLetteredAt(content)}`;
+/** REPLAY-1, REPLAY-2. The time distinguishes the run from one of the same sequence in a stream that was recreated. */
+export function replayOf({ sequence, content }: DeadLetter, { streams }: Subjects) {
+  return { run: `dead-letter-${sequence}-${deadLetteredAt(content)}`, source: { stream: streams.deadLetters, sequence } };
 }
 
 function eventOf({ subject, data, headers, stream, sequence, storedAt }: RawMessage, names: Subjects): ReadEvent {

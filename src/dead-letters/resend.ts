@@ -1,16 +1,21 @@
 /**
  * Resends one delivery, whatever its state, from its event in the stream. A resend is a run of its own: its id keeps JetStream
- * deduplication and dedup keys from swallowing it, and it counts for neither health nor circuit. Its dead letter is removed, as by a
- * replay, because a later replay would deliver it twice: a resend that fails becomes another one.
+ * deduplication and dedup keys from swallowing it, and it counts for neither health nor circuit. The resend of a dead letter is the run
+ * of its replay (REPLAY-1) and takes its place: however often both are asked for, it is delivered once. One that fails becomes another
+ * dead letter.
  */
 import { randomUUID } from "node:crypto";
 import type { Tracing } from "../delivery/tracing-ports.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
+import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError } from "../model/app-error.ts";
 import { newDelivery } from "../model/delivery.ts";
-import type { DeliveryHistory, LocatedDelivery, StreamLocation } from "../model/delivery-location.ts";
+import type { DeliveryHistory, LocatedDelivery } from "../model/delivery-location.ts";
 import type { Event } from "../model/event.ts";
 import type { DeliveryLookup } from "../storage/delivery-lookup.ts";
+import type { DeadLetters } from "./dead-letters.ts";
+import type { DeadLetter } from "./read-dead-letter.ts";
+import { replayOf } from "./replay.ts";
 import type { StoreAgain } from "./store-again.ts";
 
 /** @throws AppError NOT_FOUND, REDIS_UNREACHABLE, STREAM_REFUSED @returns the resend's id */
@@ -20,13 +25,20 @@ export interface ResendDependencies {
   readonly events: StoredEvents;
   readonly storeAgain: StoreAgain;
   readonly find: DeliveryLookup["find"];
-  /** Null: the message is no longer there. */
-  readonly at: (deliveryId: string, location: StreamLocation) => Promise<LocatedDelivery | null>;
-  readonly removeDeadLetter: (sequence: number) => Promise<void>;
+  /** The delivery's message; null: none is found. */
+  readonly locate: (deliveryId: string, history: DeliveryHistory) => Promise<LocatedDelivery | null>;
+  readonly deadLetters: Pick<DeadLetters, "get" | "remove">;
+  readonly names: Subjects;
   readonly tracing: Tracing;
 }
 
-export function createResend({ events, storeAgain, find, at, removeDeadLetter, tracing }: ResendDependencies): Resend {
+export function createResend({ events, storeAgain, find, locate, deadLetters, names, tracing }: ResendDependencies): Resend {
+  const deadLetterOf = async (deliveryId: string, history: DeliveryHistory): Promise<DeadLetter | null> => {
+    const located = await locate(deliveryId, history);
+    if (located?.stream !== "dead-letters") return null;
+    return deadLetters.get(located.sequence).catch(nullIfGone);
+  };
+
   return async (deliveryId) => {
     const [found] = await find([deliveryId]);
     if (found == null)
@@ -37,13 +49,24 @@ export function createResend({ events, storeAgain, find, at, removeDeadLetter, t
     if (stored?.event === null) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} can't be read: ${stored.problem}`);
     const delivery = stored && newDelivery(stored.event, found.app, found.installationUuid, stored.sequence);
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
-    const resendId = randomUUID();
-    const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: resendId, counted: false };
-    const located = found.location && (await at(deliveryId, found.location));
-    await tracing.batch("resend", (batch) => storeAgain(again, { stream: resendId, sequence: 0 }, batch, "resent"));
-    if (located?.stream === "dead-letters") await removeDeadLetter(located.sequence);
-    return resendId;
+    const deadLetter = await deadLetterOf(deliveryId, found);
+    const { run, source } = deadLetter === null ? ofItsOwn() : replayOf(deadLetter, names);
+    const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: run, counted: false };
+    await tracing.batch("resend", (batch) => storeAgain(again, source, batch, "resent"));
+    if (deadLetter !== null) await deadLetters.remove(deadLetter.sequence);
+    return run;
   };
+}
+
+function ofItsOwn() {
+  const run = randomUUID();
+  return { run, source: { stream: run, sequence: 0 } };
+}
+
+/** Replayed or deleted since it was found. */
+function nullIfGone(error: unknown): null {
+  if (error instanceof AppError && error.code === "NOT_FOUND") return null;
+  throw error;
 }
 
 /** An event published without a trace got one when it was first handled; the resend continues it. */

@@ -14,7 +14,7 @@ export async function locateDeliveries(
   streams: Pick<FindInStreams, "at" | "search" | "searched">,
   deliveries: readonly LookedUpDelivery[],
   app: string | null,
-  notes: Notes,
+  notes?: Notes,
 ): Promise<Map<string, LocatedDelivery>> {
   const located = new Map<string, LocatedDelivery>();
   const missing = new Set<string>();
@@ -24,7 +24,7 @@ export async function locateDeliveries(
     else if (mayBeInStream(history)) missing.add(id);
   }
   if (missing.size === 0) return located;
-  notes.add(`Redis has no current location for some of it: ${streams.searched} were searched.`);
+  notes?.add(`Redis has no current location for some of it: ${streams.searched} were searched.`);
   for (const found of await streams.search(missing, app)) located.set(found.delivery.id, found);
   return located;
 }

@@ -213,7 +213,7 @@ test("what was given up is listed, shown and replayed", async () => {
   expect((await cli(`replay --app ${slug} --dry-run`)).out).toBe("2 dead letters would be replayed.\n");
   receiver.behave(answer(200));
   expect((await cli(`replay ${letters[0].sequence}`)).out).toBe(`${letters[0].sequence} will be delivered again.\n`);
-  expect((await cli(`replay ${letters[1].delivery_id} --json`)).json[0].resend_id).toMatch(/^[0-9a-f-]{36}$/);
+  expect((await cli(`replay ${letters[1].delivery_id} --json`)).json[0].resend_id).toMatch(/^dead-letter-\d+-\d+$/);
   const all = await cli(`replay --app ${slug}`, { columns: 100 });
   expect(all.out).toBe("0 dead letters replayed.\n");
   await eventually(async () => (await cli(`requests ${slug} --json`)).json.filter(({ outcome }) => outcome === "delivered").length === 2);
