@@ -219,7 +219,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
       ...{ registry: index, skipDelivered: given.skipDelivered },
       readParked: (queue, after) => backlog.read(queue, { from: after + 1, handOut: poisonLimit.probe }),
       ...{ parkedAt: backlog.at, firstInOrder: askOrder.firstOf },
-      async settle(parked) {
+      async removeDone(parked) {
         const deadLetter = stops(parked.delivery) ? await deadLetterOf(parked.delivery) : null;
         if (deadLetter !== null) await stopKey(parked.delivery, deadLetter, parked.source);
         await backlog.remove(parked);

@@ -29,7 +29,7 @@ export interface NextInOrderDependencies {
   readonly firstInOrder: (asked: PlacesInOrder) => Promise<{ readonly first: number | null } | null>;
   readonly skipDelivered: SkipDelivered;
   /** Takes a delivery that was done before out of its queue. @returns whether its dead letter stops its key */
-  readonly settle: (parked: ParkedDelivery) => Promise<boolean>;
+  readonly removeDone: (parked: ParkedDelivery) => Promise<boolean>;
 }
 
 type Waiting = OrderPlace & { readonly sequence: number };
@@ -39,7 +39,7 @@ const PLACES_AT_ONCE = 256;
 
 /** @returns null when none may be attempted, as far as is known */
 export function createNextInOrder(dependencies: NextInOrderDependencies) {
-  const { registry, readParked, parkedAt, firstInOrder, skipDelivered, settle } = dependencies;
+  const { registry, readParked, parkedAt, firstInOrder, skipDelivered, removeDone } = dependencies;
 
   return async (queue: ParkedQueue & { readonly installationUuid: string }): Promise<ParkedDelivery | null> => {
     const orderBy = registry.app(queue.app)?.orderBy ?? "none";
@@ -78,7 +78,7 @@ export function createNextInOrder(dependencies: NextInOrderDependencies) {
       const parked = await parkedAt(chosen.sequence);
       if (parked !== null && !(await skipDelivered(parked.delivery))) return parked;
       // It is still here because its process died before it could remove it.
-      if (parked !== null && (await settle(parked))) heldKeys.add(chosen.key);
+      if (parked !== null && (await removeDone(parked))) heldKeys.add(chosen.key);
       waiting.splice(waiting.indexOf(chosen), 1);
     }
   };

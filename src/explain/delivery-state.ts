@@ -15,6 +15,7 @@ import type { Throttle } from "../model/throttle.ts";
 import { parseTraceparent } from "../model/trace-context.ts";
 import type { ExplainedAttempt, ExplainedDelivery } from "./answer-schemas.ts";
 import { type PacedWait, pacedWaitText, turnAt } from "./paced-wait.ts";
+import { HOW_TO_CONTINUE, stoppedBy } from "./stopped-by.ts";
 import { timelineOf } from "./timeline.ts";
 
 export interface DeliveryFacts {
@@ -179,6 +180,7 @@ function throttledOf({ throttle }: DeliveryFacts): ExplainedDelivery["throttled"
 
 function parked(located: LocatedDelivery & { stream: "parked" }, facts: DeliveryFacts): State {
   const { throttle, circuit, stop, pace, probeDueAt, isOldest } = facts;
+  const isProbe = isOldest && !isOrdered(facts.registered.app);
   const since = `parked since ${toRfc3339(sinceOf(located))}`;
   const at = (time: number | null, detail: string): State => ({ state: "parked", detail: `${since}: ${detail}`, nextAttemptAt: time });
   if (facts.registered.installation === undefined)
@@ -187,14 +189,13 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
   if (because === "throttled" && throttle !== null) return throttledState(throttle, `${since}, and delivered in its turn`);
   switch (because) {
     case "disabled":
-      return at(null, "the installation is disabled; it is delivered when the installation is enabled");
-    case "broken":
       return at(
-        isOldest ? probeDueAt : null,
-        isOldest
-          ? "the integration is broken; this delivery is its next probe, and a success releases the others"
-          : `the integration is broken; the oldest parked delivery probes it${probeDueAt === null ? "" : ` from ${toRfc3339(probeDueAt)} on`}, and a success releases the others`,
+        null,
+        `the installation is disabled${stop === null ? "; it is delivered when the installation is enabled" : `, and ${stoppedBy(stop)}`}`,
       );
+    case "broken":
+      if (stop !== null) return at(null, `the integration is broken, and ${stoppedBy(stop)}`);
+      return at(isProbe ? probeDueAt : null, `the integration is broken; ${probeText(isProbe, facts)}, and a success releases the others`);
     case "circuit":
       return circuit.state === "open"
         ? at(
@@ -222,11 +223,11 @@ function parked(located: LocatedDelivery & { stream: "parked" }, facts: Delivery
   }
 }
 
-const HOW_TO_CONTINUE = "replay, resend or delete the dead letter, or set the app's on_exhausted to continue";
-
-function stoppedBy({ deliveryId, deadLetter, since }: KeyStop): string {
-  const stopped = `dead letter ${deadLetter} (delivery ${deliveryId}) has stopped its order key since ${toRfc3339(since)}`;
-  return `${stopped}; ${HOW_TO_CONTINUE}`;
+/** In the queue of an ordered app, the oldest may have to wait for others. */
+function probeText(isProbe: boolean, { registered, probeDueAt }: DeliveryFacts): string {
+  if (isProbe) return "this delivery is its next probe";
+  const which = isOrdered(registered.app) ? "a parked delivery that is the next one of its order" : "the oldest parked delivery";
+  return `${which} probes it${probeDueAt === null ? "" : ` from ${toRfc3339(probeDueAt)} on`}`;
 }
 
 type GivenUp = Pick<LocatedDelivery & { stream: "dead-letters" }, "sequence" | "storedAt" | "error"> & { readonly reason: string };

@@ -11,6 +11,7 @@ import type { LogRow } from "../storage/log-row.ts";
 import type { ExplainedDelivery } from "./answer-schemas.ts";
 import { explainState } from "./delivery-state.ts";
 import { knownAttempts } from "./known-attempts.ts";
+import type { Notes } from "./notes.ts";
 import type { PacedWait } from "./paced-wait.ts";
 import type { DeliverySources, RegistrySources } from "./ports.ts";
 
@@ -30,7 +31,8 @@ export interface DeliveryFindings {
   readonly rows: readonly LogRow[];
 }
 
-export type DescribeDelivery = (delivery: DeliveryRef, findings: DeliveryFindings) => Promise<ExplainedDelivery>;
+/** @param notes of the answer */
+export type DescribeDelivery = (delivery: DeliveryRef, findings: DeliveryFindings, notes: Notes) => Promise<ExplainedDelivery>;
 
 export interface DescribeDependencies extends RegistrySources {
   readonly sources: DeliverySources;
@@ -58,9 +60,12 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     return probedAt({ ...record }) + probeIntervalMs;
   };
 
-  const stopping = async (app: App | undefined, located: LocatedDelivery | null): Promise<KeyStop | null> => {
+  const stopping = async (app: App | undefined, located: LocatedDelivery | null, notes: Notes): Promise<KeyStop | null> => {
     if (located === null || !isOrdered(app) || app?.onExhausted !== "stop") return null;
-    return (await stoppedApps())?.has(app.slug) ? stopOf(located.delivery) : null;
+    const stopped = await stoppedApps();
+    if (stopped === null)
+      notes.add("The replica that owns the queues does not answer: whether a dead letter has stopped an order is not known.");
+    return stopped?.has(app.slug) ? stopOf(located, app.orderBy) : null;
   };
 
   const queueOf = ({ delivery, ofInstallation }: LocatedParked): ParkedQueue => ({
@@ -78,7 +83,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     return { ...pace, ahead: span === null ? 0 : messagesBefore(span, located.sequence) };
   };
 
-  return async ({ deliveryId, app, installationUuid }, { history, located, stored, remaining, rows }) => {
+  return async ({ deliveryId, app, installationUuid }, { history, located, stored, remaining, rows }, notes) => {
     const registered = { app: index.app(app), installation: index.installation(installationUuid) };
     const circuit = circuitOf(app);
     const waitsForProbe = registered.installation?.status === "broken" || circuit.state !== "closed";
@@ -86,7 +91,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     return explainState({
       ...{ deliveryId, app, installationUuid, registered, stored, history, located, remaining, circuit },
       throttle: throttleOf(app),
-      stop: await stopping(registered.app, located),
+      stop: await stopping(registered.app, located, notes),
       pace: located?.stream === "parked" ? await paceOfParked(located) : null,
       maxInFlight: registered.app?.maxInFlight ?? options.appMaxInFlight,
       attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),

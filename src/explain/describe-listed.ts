@@ -55,6 +55,7 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
     candidate: Candidate,
     history: DeliveryHistory | null,
     query: PageQuery,
+    notes: Notes,
   ): Promise<ListedDelivery | null> => {
     const { key: deliveryId, at, rows = [] } = candidate;
     const located = candidate.located ?? (history?.location ? await streams.at(deliveryId, history.location) : null);
@@ -71,7 +72,7 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
       skipped: _skipped,
       timeline: _timeline,
       ...delivery
-    } = await describe({ deliveryId, app: found.app, installationUuid }, findings);
+    } = await describe({ deliveryId, app: found.app, installationUuid }, findings, notes);
     if (query.states !== null && !query.states.has(delivery.state as ListedState)) return null;
     return {
       at: toRfc3339(at),
@@ -91,7 +92,7 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
     const listed: Array<ListedDelivery | null> = [];
     for (let from = 0; from < page.length; from += BATCH) {
       const batch = page.slice(from, from + BATCH);
-      listed.push(...(await Promise.all(batch.map((one, at) => describeOne(describe, one, histories[from + at] ?? null, query)))));
+      listed.push(...(await Promise.all(batch.map((one, at) => describeOne(describe, one, histories[from + at] ?? null, query, notes)))));
     }
     return listed.filter((one) => one !== null);
   };

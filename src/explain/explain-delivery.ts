@@ -38,7 +38,7 @@ export function createExplainDelivery({ sources, describe, index }: ExplainDeliv
     const organizationId = event?.organizationId ?? index.installation(installationUuid)?.organizationId;
     if (!seesOrganization(viewer, organizationId)) throw notVisible(unknown, notes);
     const rows = await appRows(sources, app, event?.type ?? null, notes);
-    const delivery = await describe({ deliveryId, app, installationUuid }, { history, located, stored, remaining: null, rows });
+    const delivery = await describe({ deliveryId, app, installationUuid }, { history, located, stored, remaining: null, rows }, notes);
     const row = rows.find(({ delivery_id: id }) => id === deliveryId);
     const id = event?.id ?? row?.event_id;
     return {

@@ -102,7 +102,7 @@ async function explainFound(
       ...{ history: histories[at] ?? null, located: located.get(ref.deliveryId) ?? null, stored, remaining, rows },
     };
     if (ownOnly && !isOwnDelivery(findings, index.app(ref.app)?.createdAt ?? null)) continue;
-    const delivery = await describe(ref, findings);
+    const delivery = await describe(ref, findings, notes);
     const why = await whyNotWantedThen({ registry }, delivery, stored);
     if (why === null) deliveries.push(delivery);
     else notWantedThen.unshift(why);

@@ -2,9 +2,10 @@
 import type { ParkedDelivery, ParkedQueue } from "../delivery/ports.ts";
 import type { ReadQueueSpan } from "../jetstream/queue-span.ts";
 import type { StoredEvents } from "../jetstream/stored-events.ts";
+import type { OrderBy } from "../model/app.ts";
 import type { AppPace } from "../model/app-pace.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
-import type { Delivery } from "../model/delivery.ts";
+import type { LocatedDelivery } from "../model/delivery-location.ts";
 import type { AppStops, KeyStop } from "../model/key-stop.ts";
 import type { Throttle } from "../model/throttle.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -24,7 +25,7 @@ export interface DeliverySources {
   /** The apps with stopped order keys; null: the owner of the queues does not answer. */
   stoppedApps(): Promise<ReadonlyMap<string, AppStops> | null>;
   /** The delivery that stops this one's order key, perhaps itself; null: none, as far as is known. */
-  stopOf(delivery: Delivery): Promise<KeyStop | null>;
+  stopOf(located: LocatedDelivery, orderBy: OrderBy): Promise<KeyStop | null>;
   /** The limit that the app's attempts are at; null: none. */
   paceOf(app: string): AppPace | null;
   queueSpan: ReadQueueSpan;

@@ -1,14 +1,16 @@
 /** Questions of any replica to the owner of the queues, about the order of deliveries. */
 import type { PlacesInOrder } from "../../delivery/next-in-order.ts";
-import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
+import type { OrderBy } from "../../model/app.ts";
+import type { LocatedDelivery } from "../../model/delivery-location.ts";
 import type { AppStops, KeyStop } from "../../model/key-stop.ts";
+import { orderKeyOf } from "../../model/order-key.ts";
 import type { ReplicaChannel } from "../replica-channel.ts";
+import type { StoppedPlace } from "./key-stops.ts";
 import type { OwnerTerm } from "./owner-term.ts";
 
 type Question =
   | { readonly about: "apps" }
-  /** @property mark the delivery's dedup key */
-  | { readonly about: "delivery"; readonly app: string; readonly mark: string }
+  | ({ readonly about: "delivery"; readonly app: string } & StoppedPlace)
   | ({ readonly about: "first" } & PlacesInOrder);
 
 export function createAskOrder({ askOwner }: Pick<ReplicaChannel, "askOwner">, subject: string) {
@@ -20,9 +22,10 @@ export function createAskOrder({ askOwner }: Pick<ReplicaChannel, "askOwner">, s
       return stops && new Map(Object.entries(stops));
     },
     /** The delivery that stops this one's key, perhaps itself; null: none, as far as is known. */
-    async stopOf(delivery: Delivery): Promise<KeyStop | null> {
-      const answer = await ask<{ stop: KeyStop | null }>({ about: "delivery", app: delivery.app, mark: dedupKeyOf(delivery) });
-      return answer?.stop ?? null;
+    async stopOf({ delivery, stream, sequence }: LocatedDelivery, orderBy: OrderBy): Promise<KeyStop | null> {
+      const { app, eventSequence } = delivery;
+      const place = { key: orderKeyOf(delivery, orderBy), eventSequence, deadLetter: stream === "dead-letters" ? sequence : null };
+      return (await ask<{ stop: KeyStop | null }>({ about: "delivery", app, ...place }))?.stop ?? null;
     },
     /** The first place of a broken installation's deliveries before which the owner has nothing in hand. */
     firstOf: (asked: PlacesInOrder) => ask<{ first: number | null }>({ about: "first", ...asked }),
@@ -38,7 +41,7 @@ export async function answerAboutOrder(term: OwnerTerm | null, asked: unknown): 
     case "apps":
       return Object.fromEntries([...apps.all()].flatMap(([slug, { stops }]) => (stops.all() === null ? [] : [[slug, stops.all()]])));
     case "delivery":
-      return { stop: apps.get(question.app)?.stops.of(question.mark) ?? null };
+      return { stop: apps.get(question.app)?.stops.of(question) ?? null };
     case "first":
       return { first: (await apps.get(question.app)?.firstOf(question)) ?? null };
   }

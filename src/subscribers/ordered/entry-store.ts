@@ -112,12 +112,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   };
 
   return {
-    sourceOf,
-    store,
-    apply,
-    stopKey,
-    giveUp,
-    skip,
+    ...{ sourceOf, store, apply, stopKey, giveUp, skip },
     /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
     async storeWaiting(): Promise<void> {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS, clock.now());

@@ -13,12 +13,19 @@
  */
 import type { Delivery } from "../../model/delivery.ts";
 import type { AppStops, KeyStop } from "../../model/key-stop.ts";
-import type { Entry } from "./order-entry.ts";
+import type { OrderPlace } from "../../model/order-key.ts";
+import { type Entry, NEVER } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 import type { StoredQueues } from "./stored-queues.ts";
 
 export type KeyStops = ReturnType<typeof createKeyStops>;
+
+/** A delivery that may be stopped. */
+export interface StoppedPlace extends OrderPlace {
+  /** Its sequence, if it is a dead letter: its own replay comes before it. */
+  readonly deadLetter: number | null;
+}
 
 const LOOK_EVERY_MS = 2_500;
 const MOST_LOOKED_AT = 32;
@@ -97,11 +104,10 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
       for (const entry of over) announced.delete(entry);
     },
 
-    /** The delivery that stops this one's key, perhaps itself; null: none. @param mark its dedup key */
-    of(mark: string): KeyStop | null {
-      const entry = index.withMark(mark);
-      const isAhead = ({ key, position }: Entry): boolean => entry !== undefined && key === entry.key && position <= entry.position;
-      return oldest([...index.stopping].filter(isAhead));
+    /** The delivery that stops the one at that place, perhaps itself; null: none. */
+    of({ key, eventSequence, deadLetter }: StoppedPlace): KeyStop | null {
+      const isAhead = (one: Entry): boolean => one.position < (eventSequence ?? NEVER) || one.stop?.deadLetter === deadLetter;
+      return oldest([...index.stopping].filter((one) => one.key === key && isAhead(one)));
     },
 
     /** Null: no key has stopped. */

@@ -106,12 +106,9 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
 
     refresh,
 
-    deadLettersRemoved(sequences: ReadonlySet<number>): void {
-      if (keyStops.noteRemoved(sequences)) refresh().catch(() => {});
-    },
+    deadLettersRemoved: (sequences: ReadonlySet<number>) => void (keyStops.noteRemoved(sequences) && refresh().catch(() => {})),
 
-    stop,
-    isStopped: () => isStopped,
+    ...{ stop, isStopped: () => isStopped },
 
     /**
      * Stops once nothing is held of what replicas may have left to the owner; what came later they park, as they know the order has ended.

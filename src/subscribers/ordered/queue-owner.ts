@@ -8,6 +8,7 @@ import { createLease, type Lease, type TakenLease } from "../../jetstream/lease.
 import type { LeaseRecords } from "../../jetstream/lease-record.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
+import type { Clock } from "../../model/clock.ts";
 import { every } from "../../model/periodic.ts";
 import type { Fence } from "../parked/fence.ts";
 import { createInstallationQueues, type InstallationQueuesDependencies } from "../parked/installation-queues.ts";
@@ -54,8 +55,6 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
     );
 
   const refreshing = every(clock, REFRESH_MS, () => term?.refresh());
-  /** Dead letters that were removed a moment ago. */
-  const removed = new Set<number>();
 
   const begin = async (of: TakenLease): Promise<void> => {
     const isWanted = (): boolean => taken === of && !stopping;
@@ -124,19 +123,25 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       return now && (now.apps.get(app)?.retryNow() ?? 0);
     },
     term: termNow,
-    /** A dead letter was removed, perhaps more are being: keys that they stopped continue. */
-    deadLetterRemoved(sequence: number): void {
-      removed.add(sequence);
-      if (removed.size > 1) return;
-      clock.after(REMOVED_MS, () => {
-        for (const ordered of orderedApps()) ordered.deadLettersRemoved(removed);
-        removed.clear();
-      });
-    },
+    /** A dead letter was removed: the key that it stopped continues. */
+    deadLetterRemoved: createRemovals(clock, orderedApps),
     /** Attempts in flight. */
     held: () => orderedApps().reduce((sum, ordered) => sum + ordered.inFlight(), installationQueues.held()),
     /** Sequences in the parked stream that are being attempted. */
     inFlight: () => [...installationQueues.inFlight(), ...orderedApps().flatMap((ordered) => [...ordered.sequencesInFlight()])],
+  };
+}
+
+/** More may follow at once: apps get them together. */
+function createRemovals(clock: Clock, apps: () => readonly OrderedApp[]) {
+  const removed = new Set<number>();
+  return (sequence: number): void => {
+    removed.add(sequence);
+    if (removed.size > 1) return;
+    clock.after(REMOVED_MS, () => {
+      for (const app of apps()) app.deadLettersRemoved(removed);
+      removed.clear();
+    });
   };
 }
 

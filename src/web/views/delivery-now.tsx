@@ -14,7 +14,7 @@ import { useLoad } from "../use-load.ts";
 
 const PARKED_TEXTS = {
   disabled: "The installation is disabled. It is delivered when the installation is enabled.",
-  broken: "The integration is broken. Posthorn probes it with the oldest parked delivery; a success releases the others.",
+  broken: "The integration is broken. Posthorn probes it with one parked delivery; a success releases the others.",
   stopped: "A dead letter stops its order key. Replay, resend or delete it, or let the app continue after a dead letter.",
   throttled: "The app’s receiver has asked for a pause. Parked deliveries are sent when it is over.",
   circuit: "The app’s circuit is open. Parked deliveries are sent when an attempt succeeds.",
@@ -93,7 +93,9 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
   );
 }
 
-function meaningOf({ state, detail, parked, dead_letter }: ExplainedDelivery): ComponentChildren {
+function meaningOf({ state, detail, parked, dead_letter, stopped_by }: ExplainedDelivery): ComponentChildren {
+  // It has two reasons then.
+  if (state === "parked" && stopped_by !== null && parked?.because !== "stopped") return sentence(detail);
   if (state === "parked" && parked !== null)
     return parked.because === "rate_limit" || parked.because === "pace" ? sentence(detail) : PARKED_TEXTS[parked.because];
   if (state === "dead_letter" && dead_letter !== null)

@@ -46,7 +46,7 @@ const nextInOrder = createNextInOrder({
     return { first: first === -1 ? null : first };
   },
   skipDelivered: async ({ id }) => delivered.has(id),
-  async settle(parked) {
+  async removeDone(parked) {
     queue = queue.filter((one) => one !== parked);
     return stopping.has(parked.delivery.id);
   },

@@ -196,6 +196,30 @@ describe("while its order key is stopped", () => {
   });
 });
 
+describe("in the queue of an ordered app's", () => {
+  const registered = (status: "broken" | "disabled") => ({
+    app: anApp({ orderBy: "app", onExhausted: "stop" }),
+    installation: anInstallation({ status }),
+  });
+  const stop = { deliveryId: "dlv_stops", deadLetter: 7, since: minutes(-3) };
+  const stopped = `dead letter 7 (delivery dlv_stops) has stopped its order key since ${at(-3)}; replay, resend or delete the dead letter, or set the app's on_exhausted to continue`;
+
+  test.each([
+    ["broken", `the integration is broken, and ${stopped}`],
+    ["disabled", `the installation is disabled, and ${stopped}`],
+  ] as const)("%s installation a stopped delivery is no probe, and waits for both", (status, detail) => {
+    const explained = explain({ registered: registered(status), stop, located: parked(true), probeDueAt: minutes(30) });
+    expect(explained).toMatchObject({ detail: `parked since ${at(-10)}: ${detail}`, next_attempt_at: null, parked: { because: status } });
+  });
+
+  test("broken installation the oldest need not be the probe", () => {
+    const { detail, next_attempt_at } = explain({ registered: registered("broken"), located: parked(true), probeDueAt: minutes(30) });
+    const which = "a parked delivery that is the next one of its order";
+    const wanted = `the integration is broken; ${which} probes it from ${at(30)} on, and a success releases the others`;
+    expect([detail, next_attempt_at]).toEqual([`parked since ${at(-10)}: ${wanted}`, null]);
+  });
+});
+
 test.each<[DeliveryFacts["pace"], string]>([
   [null, "earlier deliveries come first, at most 32 at once (max_in_flight)"],
   [

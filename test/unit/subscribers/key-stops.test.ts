@@ -128,3 +128,12 @@ test("a replay is known before its key is freed, though a delivery is stored whi
   await stops.readNew();
   expect(index.start(0)?.sequences).toEqual([replay.source.sequence]);
 });
+
+test("a stop is that of younger deliveries of its key, wherever they are stored, and of its dead letter, not of its replay", async () => {
+  stored("d-2", "a", 2, 7);
+  deadLetters.add(7);
+  await stops.readNew();
+  const of = (k: string, eventSequence: number, deadLetter: number | null = null) =>
+    stops.of({ key: `${UUID} ${k}`, eventSequence, deadLetter })?.deliveryId ?? null;
+  expect([of("a", 3), of("a", 2, 7), of("a", 2), of("a", 1), of("b", 3)]).toEqual(["d-2", "d-2", null, null, null]);
+});

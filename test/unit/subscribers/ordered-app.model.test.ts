@@ -185,7 +185,7 @@ class World {
     parkedAt: async (sequence) => this.parkedAt(sequence),
     firstInOrder: async (asked) => ({ first: await this.owner.app.firstOf(asked) }),
     skipDelivered: async (delivery) => this.isDone(delivery),
-    settle: async ({ delivery, source }) => {
+    removeDone: async ({ delivery, source }) => {
       const deadLetter = this.onExhausted === "stop" ? this.deadLetterOf(delivery) : null;
       const { orderBy } = this;
       if (deadLetter !== null) this.store(OWN, delivery, source, null, { deadLetter, orderBy, since: this.clock.now() });
