@@ -60,9 +60,14 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     return probedAt({ ...record }) + probeIntervalMs;
   };
 
+  /** Each answer asks once: without an owner that takes a while. */
+  const askedFor = new WeakMap<Notes, ReturnType<typeof stoppedApps>>();
+
   const stopping = async (app: App | undefined, located: LocatedDelivery | null, notes: Notes): Promise<KeyStop | null> => {
     if (located === null || !isOrdered(app) || app?.onExhausted !== "stop") return null;
-    const stopped = await stoppedApps();
+    const asked = askedFor.get(notes) ?? stoppedApps();
+    askedFor.set(notes, asked);
+    const stopped = await asked;
     if (stopped === null)
       notes.add("The replica that owns the queues does not answer: whether a dead letter has stopped an order is not known.");
     return stopped?.has(app.slug) ? stopOf(located, app.orderBy) : null;

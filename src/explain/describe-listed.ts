@@ -30,14 +30,12 @@ export function createDescribeListed(dependencies: DescribeDependencies, options
 
   /** Asks once for each installation and queue of a page. */
   const describeForPage = (): DescribeDelivery => {
-    const stopped = oncePerKey(String, sources.stoppedApps);
     return createDescribeDelivery(
       {
         ...dependencies,
         registry: { ...registry, getInstallation: oncePerKey((uuid) => uuid, registry.getInstallation) },
         sources: {
           ...sources,
-          stoppedApps: () => stopped(null),
           queueSpan: oncePerKey(({ app, installationUuid }) => `${app} ${installationUuid}`, sources.queueSpan),
           oldestParked: oncePerKey(({ app, installationUuid }) => `${app} ${installationUuid}`, sources.oldestParked),
         },
