@@ -10,6 +10,7 @@ import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { createPullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
 import { firstSequence } from "../jetstream/read-subject.ts";
 import { subjectState } from "../jetstream/subject-counts.ts";
+import { mayLoseMessages } from "../jetstream/subject-index.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import { sleep } from "../model/periodic.ts";
@@ -44,7 +45,7 @@ const CHECK_EVERY_MS = 50;
 const QUIET_MS = 2_000;
 
 export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): DiscardBacklog {
-  const { manager, acks, names, backlog, inFlightOfReplicas, clock, logger } = dependencies;
+  const { connection, manager, acks, names, backlog, inFlightOfReplicas, clock, logger } = dependencies;
   const stream = names.streams.parked;
 
   return async (queue, isWanted) => {
@@ -75,7 +76,9 @@ export function createDiscardBacklog(dependencies: DiscardBacklogDependencies): 
     pulls.start();
 
     const isAnyLeft = async (): Promise<boolean> => {
-      for await (const { message } of backlog.read(queue)) if (isEarlier(message)) return true;
+      // Nothing is stored again where nothing is lost. Younger ones may come faster than they are read.
+      const within = mayLoseMessages(connection) ? {} : { to: last };
+      for await (const { message } of backlog.read(queue, within)) if (isEarlier(message)) return true;
       return false;
     };
 

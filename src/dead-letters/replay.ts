@@ -137,6 +137,12 @@ export function replayOf({ sequence, content }: DeadLetter, { streams }: Subject
   return { run: `dead-letter-${sequence}-${deadLetteredAt(content)}`, source: { stream: streams.deadLetters, sequence } };
 }
 
+/** The dead letter whose run it is; null: it is another run's name. */
+export function replayedSequence(run: string): number | null {
+  const sequence = /^dead-letter-(\d+)-/.exec(run)?.[1];
+  return sequence === undefined ? null : Number(sequence);
+}
+
 function eventOf({ subject, data, headers, stream, sequence, storedAt }: RawMessage, names: Subjects): ReadEvent {
   const type = names.parseEvent(subject) ?? { resource: "", action: "" };
   const byName = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));

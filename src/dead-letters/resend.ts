@@ -15,7 +15,7 @@ import type { Event } from "../model/event.ts";
 import type { DeliveryLookup } from "../storage/delivery-lookup.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { DeadLetter } from "./read-dead-letter.ts";
-import { replayOf } from "./replay.ts";
+import { replayedSequence, replayOf } from "./replay.ts";
 import type { StoreAgain } from "./store-again.ts";
 
 /** @throws AppError NOT_FOUND, REDIS_UNREACHABLE, STREAM_REFUSED @returns the resend's id */
@@ -33,10 +33,19 @@ export interface ResendDependencies {
 }
 
 export function createResend({ events, storeAgain, find, locate, deadLetters, names, tracing }: ResendDependencies): Resend {
-  const deadLetterOf = async (deliveryId: string, history: DeliveryHistory): Promise<DeadLetter | null> => {
+  /** The dead letters that the resend takes the place of: the delivery's own, and those whose run is made already but that are still there. */
+  const deadLettersOf = async (deliveryId: string, history: DeliveryHistory): Promise<DeadLetter[]> => {
     const located = await locate(deliveryId, history);
-    if (located?.stream !== "dead-letters") return null;
-    return deadLetters.get(located.sequence).catch(nullIfGone);
+    const runs = [located?.delivery.replay, ...history.runs.map(({ replay }) => replay)];
+    const ofRuns = runs.map((run) => ({ run, sequence: replayedSequence(run ?? "") }));
+    const own = located?.stream === "dead-letters" ? [{ run: null, sequence: located.sequence }] : [];
+    const found = new Map<number, DeadLetter>();
+    for (const { run, sequence } of [...own, ...ofRuns]) {
+      if (sequence === null || found.has(sequence)) continue;
+      const deadLetter = await deadLetters.get(sequence).catch(nullIfGone);
+      if (deadLetter !== null && (run === null || replayOf(deadLetter, names).run === run)) found.set(sequence, deadLetter);
+    }
+    return [...found.values()];
   };
 
   return async (deliveryId) => {
@@ -49,11 +58,11 @@ export function createResend({ events, storeAgain, find, locate, deadLetters, na
     if (stored?.event === null) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} can't be read: ${stored.problem}`);
     const delivery = stored && newDelivery(stored.event, found.app, found.installationUuid, stored.sequence);
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
-    const deadLetter = await deadLetterOf(deliveryId, found);
-    const { run, source } = deadLetter === null ? ofItsOwn() : replayOf(deadLetter, names);
+    const replaced = await deadLettersOf(deliveryId, found);
+    const { run, source } = replaced[0] === undefined ? ofItsOwn() : replayOf(replaced[0], names);
     const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: run, counted: false };
     await tracing.batch("resend", (batch) => storeAgain(again, source, batch, "resent"));
-    if (deadLetter !== null) await deadLetters.remove(deadLetter.sequence);
+    for (const { sequence } of replaced) await deadLetters.remove(sequence);
     return run;
   };
 }

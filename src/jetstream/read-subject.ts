@@ -80,6 +80,11 @@ export async function restoreLost(
   }
 }
 
+/** @param messageId a message's Nats-Msg-Id */
+export function isStoredAgain(messageId: string | undefined): boolean {
+  return messageId?.startsWith("again:") ?? false;
+}
+
 /** Where a message was stored before it was stored again. @param messageId its Nats-Msg-Id */
 export function firstSequence(sequence: number, messageId: string | undefined): number {
   return Number(/^again:(\d+):/.exec(messageId ?? "")?.[1] ?? sequence);

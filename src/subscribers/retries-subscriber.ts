@@ -15,6 +15,7 @@ import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import { ACK, createMessageHandler, decodedText, shouldRequeue } from "../jetstream/message-handler.ts";
 import { createPullConsumer, type PullConsumer, type PullConsumerDependencies } from "../jetstream/pull-consumer.ts";
+import { isStoredAgain } from "../jetstream/read-subject.ts";
 import type { Replicas } from "../jetstream/replicas.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -85,7 +86,7 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
   });
 
   const onMessage = (message: ConsumedMessage, tierS: number): void => {
-    const dueInTierMs = message.storedAt + tierS * 1000 - clock.now();
+    const dueInTierMs = tierEndOf(message, tierS) - clock.now();
     // Handled early, it is stored again for the rest of its delay.
     if (dueInTierMs > 0 && !shouldRequeue(message)) wait(message, dueInTierMs, () => handle(message));
     else handle(message);
@@ -150,6 +151,11 @@ export function createRetriesSubscriber(dependencies: RetriesSubscriberDependenc
     },
     held: () => tiers.reduce((sum, { consumer }) => sum + consumer.held(), 0),
   };
+}
+
+/** When it has waited in its tier; milliseconds since the epoch. One that was stored again has waited there since before. */
+function tierEndOf(message: ConsumedMessage, tierS: number): number {
+  return isStoredAgain(message.header("nats-msg-id")) ? 0 : message.storedAt + tierS * 1000;
 }
 
 /** A hop to the next tier is no step of its own in the trace: the next attempt follows from what was stored first. */

@@ -256,6 +256,22 @@ test.each([true, false])(
   },
 );
 
+test("a retry that was stored again for that has waited in its tier since before", async () => {
+  const { bus, receiver, manager, start } = await aPlatform();
+  const posthorn = await start();
+  receiver.behave((_request, response) => {
+    response.writeHead(receiver.requests.length === 1 ? 500 : 200).end();
+  });
+  await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [600] });
+  await bus.publish("issue.created", event(0));
+  const stream = `${posthorn.prefix}_RETRIES`.toUpperCase().replaceAll("-", "_");
+  const message = await eventually(() => manager.streams.getMessage(stream, { seq: 1 }).catch(() => null));
+  const overdue = { ...message.json<object>(), due_at: new Date(Date.now() - 1_000).toISOString() };
+  await bus.connection.jetstream().publish(message.subject, JSON.stringify(overdue), { msgID: "again:1:1:0" });
+  await receiver.waitFor(2);
+  await posthorn.end();
+});
+
 test("a delivery that the server lost from its index is discarded with the others", async () => {
   const { posthorn, slug, uuid, isEmpty } = await aQueueWithALost({});
   expect((await posthorn.api("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 2 });
