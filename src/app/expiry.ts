@@ -7,11 +7,20 @@ import type { SubscriberParts } from "./wire-subscribers.ts";
 const LONGEST_PERIOD_MS = 60_000;
 const SHORTEST_PERIOD_MS = 1_000;
 
-export function createExpiry({ config, queueOwner, parkedQueues, isFlowing, backlog, clock, logger }: Foundation & SubscriberParts) {
+export function createExpiry({
+  config,
+  queueOwner,
+  parkedQueues,
+  isFlowing,
+  backlog,
+  stopKeys,
+  clock,
+  logger,
+}: Foundation & SubscriberParts) {
   const expireParked = async (): Promise<void> => {
     if (!queueOwner.isOwner()) return;
     for (const queue of [...parkedQueues.busyQueues()].filter((one) => !isFlowing(one))) {
-      const expired = await backlog.expire(queue, config.maxParkedAge, parkedQueues.stateOf(queue));
+      const expired = await backlog.expire(queue, config.maxParkedAge, stopKeys, parkedQueues.stateOf(queue));
       if (expired > 0)
         logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
     }

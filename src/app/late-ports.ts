@@ -11,7 +11,7 @@ import type { ParkedQueues } from "../subscribers/parked/parked-queues.ts";
 interface LateParts {
   readonly parkedQueues: Pick<ParkedQueues, "busy" | "parked" | "wake">;
   readonly queueOwner: Pick<QueueOwner, "wake">;
-  readonly probeSchedule: Pick<ProbeSchedule, "update" | "wake">;
+  readonly probeSchedule: Pick<ProbeSchedule, "update" | "wake" | "lookSoon">;
 }
 
 export interface LatePorts {
@@ -21,6 +21,7 @@ export interface LatePorts {
   readonly wakeOwner: QueueOwner["wake"];
   readonly updateProbe: ProbeSchedule["update"];
   readonly wakeProbes: ProbeSchedule["wake"];
+  readonly lookSoon: ProbeSchedule["lookSoon"];
   bind(parts: LateParts): void;
 }
 
@@ -28,11 +29,15 @@ export function createLatePorts(): LatePorts {
   let bound: LateParts | null = null;
   return {
     isQueueBusy: (queue) => bound?.parkedQueues.busy(queue) ?? false,
-    onParked: (queue) => bound?.parkedQueues.parked(queue),
+    onParked(queue) {
+      bound?.parkedQueues.parked(queue);
+      if (queue.installationUuid !== null) bound?.probeSchedule.lookSoon(queue.installationUuid);
+    },
     wakeQueues: (reason, app, installationUuid) => bound?.parkedQueues.wake(reason, app, installationUuid),
     wakeOwner: (reason, app, queues) => bound?.queueOwner.wake(reason, app, queues),
     updateProbe: (uuid, probedAt) => bound?.probeSchedule.update(uuid, probedAt),
     wakeProbes: () => bound?.probeSchedule.wake(),
+    lookSoon: (uuid) => bound?.probeSchedule.lookSoon(uuid),
     bind(parts) {
       bound = parts;
     },

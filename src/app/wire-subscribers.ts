@@ -3,13 +3,14 @@ import type { Config } from "../config/settings.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import { createNextInOrder } from "../delivery/next-in-order.ts";
-import type { MessageRef, ParkedQueue } from "../delivery/ports.ts";
+import type { ParkedQueue } from "../delivery/ports.ts";
 import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
+import { createStopKeys } from "../delivery/stop-keys.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
 import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import { mayLoseMessages } from "../jetstream/subject-index.ts";
-import type { Installation, OrderBy } from "../model/app.ts";
+import type { Installation } from "../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
@@ -90,6 +91,7 @@ export function wireSubscribers(given: Given) {
     if (located?.stream !== "dead-letters" || dedupKeyOf(located.delivery) !== dedupKeyOf(delivery)) return null;
     return stopsKey(located.reason) ? located.sequence : null;
   };
+  const stopKeys = createStopKeys({ ...given, registry: index, streams: deliveryStreams, deadLetterOf });
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
     ...{ poisonLimit, deadLetterOf, heldBytes: createHeldBytes(config.readAhead) },
@@ -103,7 +105,10 @@ export function wireSubscribers(given: Given) {
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
   replicaChannel.answerAsOwner(names.order, (question) => answerAboutOrder(queueOwner.term(), question));
-  replicaChannel.onNews(names.removedDeadLetters, (sequence) => queueOwner.deadLetterRemoved(Number(sequence)));
+  replicaChannel.onNews(names.removedDeadLetters, (sequence) => {
+    queueOwner.deadLetterRemoved(Number(sequence));
+    given.lookSoon(null);
+  });
   const askOrder = createAskOrder(replicaChannel, names.order);
   const deadLetters = createDeadLetters({
     ...{ connection: nats, manager, names, appCreatedAt: given.appCreatedAt },
@@ -128,6 +133,7 @@ export function wireSubscribers(given: Given) {
       pulling,
       eventLimits,
       backlog,
+      stopKeys,
       replicaChannel,
       isFlowing,
       parkedQueues,
@@ -142,7 +148,7 @@ export function wireSubscribers(given: Given) {
       ackFloor,
       events,
     },
-    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit, askOrder, deadLetterOf }),
+    probeSchedule: probeScheduleOf(given, { parkedQueues, backlog, poisonLimit, askOrder, stopKeys }),
     held: () => ({
       events: events.held(),
       retries: retries.held() + fanOut.held(),
@@ -195,19 +201,11 @@ interface Queues {
   readonly backlog: ReturnType<typeof createBacklog>;
   readonly poisonLimit: ReturnType<typeof createPoisonLimit>;
   readonly askOrder: ReturnType<typeof createAskOrder>;
-  readonly deadLetterOf: (delivery: Delivery) => Promise<number | null>;
+  readonly stopKeys: ReturnType<typeof createStopKeys>;
 }
 
-function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, askOrder, deadLetterOf }: Queues) {
-  const { config, index, integrationStatus, deliveryStreams, onParked, clock, logger } = given;
-  const orderOf = ({ app }: Delivery): OrderBy => index.app(app)?.orderBy ?? "none";
-  const stops = (delivery: Delivery): boolean => index.app(delivery.app)?.onExhausted === "stop" && orderOf(delivery) !== "none";
-  const stopKey = async (delivery: Delivery, deadLetter: number, source: MessageRef): Promise<void> => {
-    const own: ParkedQueue = { app: delivery.app, installationUuid: null };
-    const blockedBy = { deadLetter, orderBy: orderOf(delivery), since: clock.now() };
-    await deliveryStreams.park(delivery, own, null, source, delivery.event, blockedBy);
-    onParked(own);
-  };
+function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, askOrder, stopKeys }: Queues) {
+  const { config, index, integrationStatus, clock, logger } = given;
   const recoveryProbe = createRecoveryProbe({
     ...given,
     registry: index,
@@ -216,19 +214,17 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
     parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, handOut: poisonLimit.probe }),
     removeParked: backlog.remove,
     nextInOrder: createNextInOrder({
-      ...{ registry: index, skipDelivered: given.skipDelivered },
-      readParked: (queue, after) => backlog.read(queue, { from: after + 1, handOut: poisonLimit.probe }),
-      ...{ parkedAt: backlog.at, firstInOrder: askOrder.firstOf },
+      ...{ registry: index, skipDelivered: given.skipDelivered, firstInOrder: askOrder.firstOf },
+      readParked: (queue, after) => backlog.read(queue, { from: after + 1 }),
+      parkedAt: (sequence) => backlog.at(sequence, poisonLimit.probe),
+      isStopping: () => given.state.phase === "stopping",
       async removeDone(parked) {
-        const deadLetter = stops(parked.delivery) ? await deadLetterOf(parked.delivery) : null;
-        if (deadLetter !== null) await stopKey(parked.delivery, deadLetter, parked.source);
+        const isStopped = await stopKeys.done(parked.delivery, parked.source);
         await backlog.remove(parked);
-        return deadLetter !== null;
+        return isStopped;
       },
     }),
-    onGivenUp: async (delivery, deadLetter, source) => {
-      if (stops(delivery)) await stopKey(delivery, deadLetter, source);
-    },
+    onGivenUp: stopKeys.givenUp,
     handOut: poisonLimit.probe,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
   });

@@ -11,8 +11,10 @@ export function oneAtATime(work: () => Promise<void>): () => Promise<void> {
   };
 
   return () => {
+    // The next one begins a little after the last has ended.
+    if (next !== null) return next;
     if (running === null) return run();
-    next ??= running
+    next = running
       .catch(() => {})
       .then(() => {
         next = null;

@@ -17,6 +17,8 @@ export interface ProbeSchedule {
   update(installationUuid: string, probedAt: number | null): void;
   /** A circuit closed: a deferred probe may be possible now. */
   wake(): void;
+  /** Something was parked, or a dead letter removed: a look may find what the last one did not. @param installationUuid null: of all */
+  lookSoon(installationUuid: string | null): void;
 }
 
 /** Runs the probe. `delivered`: the delivery is removed from its queue. `deferred`: there was no attempt. */
@@ -39,6 +41,8 @@ export interface ProbeScheduleOptions {
 
 const LONGEST_PERIOD_MS = 5_000;
 const SHORTEST_PERIOD_MS = 50;
+/** Between two looks at a queue in which nothing could be attempted: the news that something can be may be lost. */
+const LONGEST_WAIT_MS = 60_000;
 /** Many at once, so that receivers that hang don't delay the probes of others. */
 const MAX_RUNNING = 32;
 
@@ -63,11 +67,12 @@ export function createProbeSchedule(
       const found = installation(uuid);
       const attempt = found === undefined ? null : await prepareProbe(found);
       if (attempt === null) {
-        const waitMs = Math.min(intervalMs, 2 * (idle.get(uuid)?.waitMs ?? periodMs));
+        const waitMs = Math.min(intervalMs, LONGEST_WAIT_MS, 2 * (idle.get(uuid)?.waitMs ?? periodMs));
         idle.set(uuid, { waitMs, until: clock.now() + waitMs });
         return;
       }
       idle.delete(uuid);
+      if (isStopped) return;
       if (!(deferred.has(uuid) || (await status.claimRecoveryProbe(uuid, intervalMs)))) return;
       logger.info({ installation_uuid: uuid, app: found?.app }, "probing a broken integration");
       deferred.delete(uuid);
@@ -124,6 +129,10 @@ export function createProbeSchedule(
     },
     wake() {
       if (!isStopped) probeDue();
+    },
+    lookSoon(uuid) {
+      if (uuid === null) idle.clear();
+      else idle.delete(uuid);
     },
   };
 }

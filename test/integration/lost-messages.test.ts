@@ -2,6 +2,7 @@
 import { AckPolicy, connect, type JetStreamManager, type NatsConnection, RetentionPolicy } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
+import type { Delivery } from "../../src/model/delivery.ts";
 import { encodeDeliveryMessage } from "../../src/model/delivery-message.ts";
 import { encodeBatch } from "../../src/model/fan-out-batch.ts";
 import { createHandledUpTo } from "../../src/replays/handled-events.ts";
@@ -54,7 +55,10 @@ test("a lost delivery expires before the younger ones of its queue", async () =>
       async message() {},
     },
   });
-  expect(await backlog.expire(queue, 5_000)).toBe(2);
+  const stopped: string[] = [];
+  const stopKeys = { givenUp: async ({ id }: Delivery) => void stopped.push(id), done: async () => false };
+  expect(await backlog.expire(queue, 5_000, stopKeys)).toBe(2);
+  expect(stopped).toEqual(expired);
   expect([expired.sort(), await backlog.count(queue)]).toEqual([["d-2", "d-4"], 1]);
 });
 

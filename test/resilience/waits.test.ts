@@ -170,6 +170,20 @@ describe.concurrent("an app with order_by", () => {
     await posthorn.end();
   });
 
+  test("stops a key with what expired while its installation was disabled", async () => {
+    const { bus, receiver, start } = await aPlatform();
+    const posthorn = await start({ POSTHORN_MAX_PARKED_AGE: "1s" });
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, order_by: "/k", on_exhausted: "stop" });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await publish(bus, { k: "a" });
+    const letters = async () => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items;
+    const [letter] = await eventually(async () => (await letters()).length === 1 && letters());
+    const stopped = async () => (await posthorn.api("GET", `/v1/apps/${slug}/overview`)).body.items[0].stopped;
+    const stop = await eventually(async () => (await stopped()) ?? false);
+    expect([letter.reason, stop]).toMatchObject(["expired", { keys: 1, oldest: { dead_letter: letter.sequence } }]);
+    await posthorn.end();
+  });
+
   test("is given nothing up when its installation is stopped and started over and over", async () => {
     const { bus, receiver, start } = await aPlatform();
     const posthorn = await start();

@@ -9,6 +9,7 @@ import { expiredAfter } from "../../delivery/disposition.ts";
 import type { GiveUp } from "../../delivery/give-up.ts";
 import type { HandledMessage, MessageRef, ParkedQueue, UnhandledMessage } from "../../delivery/ports.ts";
 import type { SkipDelivered } from "../../delivery/skip-delivered.ts";
+import type { StopKeys } from "../../delivery/stop-keys.ts";
 import { headerOf } from "../../jetstream/read-stored-event.ts";
 import { FEW_OTHERS, readSubject, type SubjectQuery } from "../../jetstream/read-subject.ts";
 import { deleteMessage, messageAt } from "../../jetstream/stored-message.ts";
@@ -101,9 +102,10 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
       return null;
     },
 
-    async at(sequence: number): Promise<ParkedDelivery | null> {
+    /** @param handOut as in a query */
+    async at(sequence: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null> {
       const message = await messageAt(manager, stream, sequence);
-      return message === null ? null : decode(message);
+      return message === null ? null : decode(message, handOut);
     },
 
     /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
@@ -117,18 +119,21 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
 
     /**
      * Sends to dead letters what was first parked longer ago than `maxAgeMs`.
+     * @param stopKeys stops the keys of those that are ordered
      * @param state what the queue held a moment ago
      * @returns how many
      */
-    async expire(queue: ParkedQueue, maxAgeMs: number, state?: SubjectState): Promise<number> {
+    async expire(queue: ParkedQueue, maxAgeMs: number, stopKeys: StopKeys, state?: SubjectState): Promise<number> {
       let expired = 0;
       /** @returns the sequence of the first that is younger */
       const expireIn = async (query: BacklogQuery): Promise<number | null> => {
         for await (const { delivery, source } of read(queue, query)) {
           const ageMs = clock.now() - (delivery.firstParkedAt ?? clock.now());
           if (ageMs <= maxAgeMs) return source.sequence;
-          if (!(await skipDelivered(delivery))) {
-            await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
+          if (await skipDelivered(delivery)) await stopKeys.done(delivery, source);
+          else {
+            const deadLetter = await giveUp.delivery({ delivery, reason: "expired", error: expiredAfter(ageMs) }, source);
+            await stopKeys.givenUp(delivery, deadLetter, source);
             expired++;
           }
           await remove(source);

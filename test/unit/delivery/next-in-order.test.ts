@@ -1,13 +1,18 @@
 import { beforeEach, expect, test } from "vitest";
 import { createNextInOrder, type PlacesInOrder } from "../../../src/delivery/next-in-order.ts";
 import type { ParkedDelivery } from "../../../src/delivery/ports.ts";
-import { aDelivery, anApp, anEvent, UUID } from "../../support/builders.ts";
+import type { OrderBy } from "../../../src/model/app.ts";
+import { aDelivery, anApp, anEvent, anInstallation, UUID } from "../../support/builders.ts";
 
 /** The queue of the installation, in the order in which it was stored. */
 let queue: ParkedDelivery[];
 let delivered: Set<string>;
 /** Those whose dead letters stop their keys. */
 let stopping: Set<string>;
+let reads: string[];
+let nextInOrder: ReturnType<typeof createNextInOrder>;
+let isStopping: boolean;
+let orderBy: OrderBy;
 /** Keys of which the owner has an older delivery in hand. */
 let heldKeys: Set<string>;
 let hasOwner: boolean;
@@ -30,26 +35,32 @@ beforeEach(() => {
   hasOwner = true;
   questions = 0;
   onQuestion = () => {};
-});
-
-const nextInOrder = createNextInOrder({
-  registry: { app: () => anApp({ orderBy: "/k" }) },
-  async *readParked(_queue, after) {
-    yield* queue.filter(({ source }) => source.sequence > after);
-  },
-  parkedAt: async (sequence) => queue.find(({ source }) => source.sequence === sequence) ?? null,
-  async firstInOrder({ places }: PlacesInOrder) {
-    questions++;
-    onQuestion();
-    if (!hasOwner) return null;
-    const first = places.findIndex(({ key }) => !heldKeys.has(key));
-    return { first: first === -1 ? null : first };
-  },
-  skipDelivered: async ({ id }) => delivered.has(id),
-  async removeDone(parked) {
-    queue = queue.filter((one) => one !== parked);
-    return stopping.has(parked.delivery.id);
-  },
+  reads = [];
+  isStopping = false;
+  orderBy = "/k";
+  nextInOrder = createNextInOrder({
+    registry: { app: () => anApp({ orderBy }), installation: () => anInstallation({ status: "broken" }) },
+    isStopping: () => isStopping,
+    async *readParked(_queue, after) {
+      for (const one of queue.filter(({ source }) => source.sequence > after)) {
+        reads.push(one.delivery.id);
+        yield one;
+      }
+    },
+    parkedAt: async (sequence) => queue.find(({ source }) => source.sequence === sequence) ?? null,
+    async firstInOrder({ places }: PlacesInOrder) {
+      questions++;
+      onQuestion();
+      if (!hasOwner) return null;
+      const first = places.findIndex(({ key }) => !heldKeys.has(key));
+      return { first: first === -1 ? null : first };
+    },
+    skipDelivered: async ({ id }) => delivered.has(id),
+    async removeDone(parked) {
+      queue = queue.filter((one) => one !== parked);
+      return stopping.has(parked.delivery.id);
+    },
+  });
 });
 
 const next = async (): Promise<string | null> => (await nextInOrder({ app: "acme", installationUuid: UUID }))?.delivery.id ?? null;
@@ -108,4 +119,39 @@ test("it is not one that was taken from the queue meanwhile", async () => {
     if (questions === 1) queue.shift();
   };
   expect(await next()).toBe("a-2");
+});
+
+test("while none may be attempted, a look reads only what is new", async () => {
+  for (const name of ["a-1", "a-2"]) store(name);
+  heldKeys.add(`${UUID} a`);
+  expect([await next(), await next()]).toEqual([null, null]);
+  store("a-3");
+  expect([await next(), reads]).toEqual([null, ["a-1", "a-2", "a-3"]]);
+  store("b-4");
+  expect([await next(), reads.at(-1)]).toEqual(["b-4", "b-4"]);
+  expect(reads).toHaveLength(4);
+});
+
+test("the whole queue is read again once something that was read before is gone", async () => {
+  for (let at = 1; at <= 100; at++) store(`a-${at}`);
+  heldKeys.add(`${UUID} a`);
+  expect(await next()).toBe(null);
+  queue.splice(0, 99);
+  heldKeys.clear();
+  expect([await next(), questions, reads.length]).toEqual(["a-100", 3, 101]);
+});
+
+test("what was read for another order is read again", async () => {
+  for (const name of ["a-1", "a-2"]) store(name);
+  hasOwner = false;
+  expect(await next()).toBe(null);
+  hasOwner = true;
+  orderBy = "/other";
+  expect([await next(), reads]).toEqual(["a-1", ["a-1", "a-2", "a-1", "a-2"]]);
+});
+
+test("a stop ends the reading", async () => {
+  for (const name of ["a-1", "a-2", "a-3"]) store(name);
+  isStopping = true;
+  expect([await next(), reads, questions]).toEqual([null, ["a-1"], 0]);
 });

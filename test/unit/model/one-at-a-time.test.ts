@@ -24,3 +24,18 @@ test("calls during a run share one that follows it, and a failure is that of its
   ends[2]?.();
   await fourth;
 });
+
+test("a call as soon as a run has ended, while another waits, runs with none", async () => {
+  let running = 0;
+  let most = 0;
+  const run = oneAtATime(async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setImmediate(resolve));
+    running--;
+  });
+  const askAgain = run().then(run);
+  const waiting = run();
+  await Promise.all([askAgain, waiting]);
+  await run();
+  expect(most).toBe(1);
+});

@@ -16,6 +16,7 @@ let claimed: Set<string>;
 let recoveryFails: boolean;
 let mayAttempt: boolean;
 let looks: number;
+let lookEnds: Promise<void>;
 
 beforeEach(() => {
   clock = createManualClock();
@@ -26,6 +27,7 @@ beforeEach(() => {
   recoveryFails = false;
   mayAttempt = true;
   looks = 0;
+  lookEnds = Promise.resolve();
   probeSchedule = createProbeSchedule(
     {
       installation: (uuid) => anInstallation({ uuid, status: "broken" }),
@@ -46,6 +48,7 @@ beforeEach(() => {
       async prepareProbe({ uuid }) {
         const probe = probes.get(uuid);
         looks++;
+        await lookEnds;
         if (probe === undefined || !mayAttempt) return null;
         return () => {
           probed.push(uuid);
@@ -88,10 +91,43 @@ test("a queue without anything that may be attempted is looked at ever more rare
   probeSchedule.update("a", clock.now());
   await clock.advance(2 * HOUR_MS);
   expect(looks).toBeGreaterThan(3);
-  expect(looks).toBeLessThan(15);
+  expect(looks).toBeLessThan(70);
   mayAttempt = true;
   await clock.advance(HOUR_MS);
   expect(probed).toEqual(["a"]);
+});
+
+test.each([
+  ["a dead letter is removed", null],
+  ["something is parked for it", "a"],
+])("a queue without anything that may be attempted is looked at soon after %s", async (_when, uuid) => {
+  probes.set("a", async () => "failed");
+  mayAttempt = false;
+  probeSchedule.update("a", clock.now());
+  await clock.advance(HOUR_MS + 300_000);
+  const looksBefore = looks;
+  while (looks === looksBefore) await clock.advance(1_000);
+  mayAttempt = true;
+  await clock.advance(5_000);
+  expect(probed).toEqual([]);
+  probeSchedule.lookSoon("another");
+  await clock.advance(5_000);
+  expect(probed).toEqual([]);
+  probeSchedule.lookSoon(uuid);
+  await clock.advance(5_000);
+  expect(probed).toEqual(["a"]);
+});
+
+test("a look that ends after the stop claims no probe", async () => {
+  probes.set("a", async () => "failed");
+  probeSchedule.update("a", clock.now());
+  let found = (): void => {};
+  lookEnds = new Promise((resolve) => (found = resolve));
+  await clock.advance(HOUR_MS + 5_000);
+  const stopped = probeSchedule.stop();
+  found();
+  await stopped;
+  expect([looks, probed]).toEqual([1, []]);
 });
 
 test("a probe belongs to the replica that claimed it", async () => {

@@ -180,7 +180,11 @@ class World {
   }
 
   private readonly nextInOrder = createNextInOrder({
-    registry: { app: () => anApp({ orderBy: this.orderBy }) },
+    registry: {
+      app: () => anApp({ orderBy: this.orderBy }),
+      installation: (uuid) => anInstallation({ uuid, status: this.isPaused ? "broken" : "active" }),
+    },
+    isStopping: () => false,
     readParked: (queue, after) => this.readQueue(queue, after),
     parkedAt: async (sequence) => this.parkedAt(sequence),
     firstInOrder: async (asked) => ({ first: await this.owner.app.firstOf(asked) }),

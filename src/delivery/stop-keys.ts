@@ -1,0 +1,48 @@
+/**
+ * Stops the order keys of deliveries that the owner of the queues does not give up itself: a probe's, and those that expire in a queue
+ * that nobody attempts. The owner finds the stop in the app's own queue (subscribers/ordered/key-stops.ts).
+ */
+import type { OrderBy } from "../model/app.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Delivery } from "../model/delivery.ts";
+import type { DeliveryStreams, MessageRef, ParkedQueue, RegistryView } from "./ports.ts";
+
+export type StopKeys = ReturnType<typeof createStopKeys>;
+
+export interface StopKeysDependencies {
+  readonly registry: Pick<RegistryView, "app">;
+  readonly streams: Pick<DeliveryStreams, "park">;
+  readonly onParked: (queue: ParkedQueue) => void;
+  /** The sequence of the delivery's dead letter, if it stops its key. */
+  readonly deadLetterOf: (delivery: Delivery) => Promise<number | null>;
+  readonly clock: Pick<Clock, "now">;
+}
+
+export function createStopKeys({ registry, streams, onParked, deadLetterOf, clock }: StopKeysDependencies) {
+  /** Null: its app's record lets nothing stop a key. */
+  const stoppingOrder = ({ app: slug }: Delivery): OrderBy | null => {
+    const app = registry.app(slug);
+    return app === undefined || app.orderBy === "none" || app.onExhausted !== "stop" ? null : app.orderBy;
+  };
+
+  /** The delivery is a dead letter, which may stop its key. */
+  const givenUp = async (delivery: Delivery, deadLetter: number, source: MessageRef): Promise<void> => {
+    const orderBy = stoppingOrder(delivery);
+    if (orderBy === null) return;
+    const own: ParkedQueue = { app: delivery.app, installationUuid: null };
+    // Its dead letter counts as a store, too.
+    const stored = { ...delivery, stores: delivery.stores + 1 };
+    await streams.park(stored, own, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() });
+    onParked(own);
+  };
+
+  return {
+    givenUp,
+    /** The delivery was done before, perhaps by a process that died before it stopped the key. @returns whether the key stops */
+    async done(delivery: Delivery, source: MessageRef): Promise<boolean> {
+      const deadLetter = stoppingOrder(delivery) === null ? null : await deadLetterOf(delivery);
+      if (deadLetter !== null) await givenUp(delivery, deadLetter, source);
+      return deadLetter !== null;
+    },
+  };
+}
