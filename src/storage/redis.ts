@@ -31,10 +31,10 @@ export interface RedisOptions {
 const LONGEST_RECONNECT_MS = 1_000;
 const COMMAND_TIMEOUT_MS = 5_000;
 /**
- * A connection on which a command gets no answer for this long is closed: it is half-open, or Redis is frozen. Until Redis answers a new
- * one, commands fail at once. Deliveries that ask before each attempt would start at a few a second meanwhile.
+ * A connection on which a command gets no answer for this long is half-open and closed. Sooner would be worse: while there is none, what
+ * was delivered is not known, and what NATS hands out again after a silence of both would be delivered twice.
  */
-const SOCKET_TIMEOUT_MS = 3_000;
+const SOCKET_TIMEOUT_MS = 10_000;
 const DISCONNECT_MS = 500;
 const RETRY_CONNECT_MS = 250;
 /** Tries between two looks at what answers. */

@@ -194,21 +194,6 @@ test.concurrent("a user of Redis that loses its password or a command while Post
   admin.disconnect();
 });
 
-test.concurrent("a frozen Redis counts as unreachable before a command times out, and its next commands fail at once", async () => {
-  const own = await kept(startRedisServer());
-  const client = await connectRedis({ ...shared, url: own.url }, systemClock, silentLogger);
-  process.kill(own.pid(), "SIGSTOP");
-  try {
-    await expect(client.get("key")).rejects.toThrow(/^(?!Command timed out)/);
-    await eventually(() => client.status !== "ready");
-    await expect(client.get("key")).rejects.toThrow(/writeable|closed/);
-  } finally {
-    process.kill(own.pid(), "SIGCONT");
-  }
-  await eventually(() => client.status === "ready");
-  client.disconnect();
-});
-
 describe.concurrent("NATS refuses", () => {
   let locked: Server;
   beforeAll(async () => {
