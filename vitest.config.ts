@@ -15,7 +15,7 @@ const PROJECTS: readonly Project[] = [
   { name: "unit", folders: ["unit"], maxWorkers: availableParallelism() },
   // More than processors: what waits needs none.
   { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 8 },
-  // Of `npm run check:clients`: it downloads and compiles generators.
+  // `npm run check:clients` alone sets it: it downloads and compiles generators.
   ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : [{ name: "generated-clients", folders: ["generated-clients"], maxWorkers: 1 }]),
 ];
 /**

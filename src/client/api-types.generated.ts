@@ -584,7 +584,7 @@ export interface ExplainedDelivery {
     readonly until: string;
     readonly response_code: number;
   } | null;
-  /** What stops its order key, which may be its own dead letter (`on_exhausted: stop`); null: nothing does. */
+  /** The dead letter that stops its order key (`on_exhausted: stop`), which may be its own; null: the key is not stopped. */
   readonly stopped_by: KeyStop | null;
   /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";
@@ -853,7 +853,7 @@ export interface ListedDelivery {
     readonly until: string;
     readonly response_code: number;
   } | null;
-  /** What stops its order key, which may be its own dead letter (`on_exhausted: stop`); null: nothing does. */
+  /** The dead letter that stops its order key (`on_exhausted: stop`), which may be its own; null: the key is not stopped. */
   readonly stopped_by: KeyStop | null;
   /** The app's current circuit state. */
   readonly circuit: "closed" | "open" | "half_open";

@@ -127,7 +127,7 @@ const explainedDelivery = z
       .nullable()
       .meta({ description: "The app's receiver has asked for a pause until then, with this answer; null: it has not, or that is over." }),
     stopped_by: keyStop.nullable().meta({
-      description: "What stops its order key, which may be its own dead letter (`on_exhausted: stop`); null: nothing does.",
+      description: "The dead letter that stops its order key (`on_exhausted: stop`), which may be its own; null: the key is not stopped.",
     }),
     circuit: z.enum(CIRCUIT_STATES).meta({ description: "The app's current circuit state." }),
     attempts: z.array(explainedAttempt).meta({ description: "Known attempts, oldest first." }),

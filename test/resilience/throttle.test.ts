@@ -26,7 +26,7 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop()]);
 });
 
-/** What a test has started ends with it, the last first. */
+/** A test. All that it starts is stopped at its end, in reverse order. */
 type Finishing = Pick<TestContext, "onTestFinished">;
 
 async function aReceiver({ onTestFinished }: Finishing, behaviour?: Behaviour): Promise<Receiver> {

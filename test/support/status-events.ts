@@ -18,7 +18,7 @@ function validatorOf(type: StatusEventType): ValidateFunction {
   return validator;
 }
 
-/** What was read of a stream, by sequence: tests look again and again. Another stream of the same name has another time of creation. */
+/** Events that were read before, by sequence: tests look again and again. A stream of the same name that was made anew has another `created`. */
 const known = new WeakMap<Bus, { readonly created: string; readonly events: Map<number, StatusEvent> }>();
 
 /** Every status event of the platform so far, in order. @throws Error naming what is not as its schema says. */

@@ -68,6 +68,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
         handOut,
       },
     );
+    // It may be done by a dead letter that has yet to stop the key (STOP-3).
     if (end === "skipped") return entryStore.skip(entry, delivery);
     // A message with a higher count that was found meanwhile is not done by that.
     if (end === "done" && entry.stores === delivery.stores) return index.leave(entry);

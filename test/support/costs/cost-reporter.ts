@@ -30,7 +30,7 @@ export default class CostReporter implements Reporter {
   }
 }
 
-/** Of test/. */
+/** The file's folder in test/. */
 function folderOf({ relativeModuleId }: TestModule): string {
   return relativeModuleId.split("/")[1] ?? relativeModuleId;
 }

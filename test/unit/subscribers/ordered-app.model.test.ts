@@ -148,7 +148,7 @@ class World {
       const isStop = [...this.parked.values()].some(({ blockedBy }) => blockedBy?.deadLetter === sequence);
       const again = { ...delivery, attemptsMade: 0, replay: `dead-letter-${sequence}` };
       this.store(this.isPaused ? OF_INSTALLATION : OWN, again, { stream: "DEAD", sequence }, null);
-      // What stopped its key is the first to be sent.
+      // A delivery that stopped its key is the first to be sent.
       if (isStop && this.onExhausted === "stop" && sequence > this.freedUpTo) this.dead.delete(delivery.id);
       if (!this.isPaused) void this.owner.app.refresh();
       else this.owner.app.stored(UUID);
