@@ -566,7 +566,7 @@ export interface ExplainedDelivery {
     /** RFC 3339, UTC. */
     readonly since: string;
     readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "rate_limit" | "pace" | "queue";
-    /** When it goes to dead letters; behind a stop, when its key continues later. */
+    /** When it goes to dead letters. While a dead letter stops its order key, not before the key continues. */
     readonly expires_at: string;
   } | null;
   readonly dead_letter: {
@@ -835,7 +835,7 @@ export interface ListedDelivery {
     /** RFC 3339, UTC. */
     readonly since: string;
     readonly because: "disabled" | "broken" | "stopped" | "throttled" | "circuit" | "ordered" | "rate_limit" | "pace" | "queue";
-    /** When it goes to dead letters; behind a stop, when its key continues later. */
+    /** When it goes to dead letters. While a dead letter stops its order key, not before the key continues. */
     readonly expires_at: string;
   } | null;
   readonly dead_letter: {

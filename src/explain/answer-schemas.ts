@@ -117,7 +117,9 @@ const explainedDelivery = z
         queue: z.string().meta({ description: "The subject of the parked stream." }),
         since: time,
         because: z.enum(["disabled", "broken", "stopped", "throttled", "circuit", "ordered", "rate_limit", "pace", "queue"]),
-        expires_at: time.meta({ description: "When it goes to dead letters; behind a stop, when its key continues later." }),
+        expires_at: time.meta({
+          description: "When it goes to dead letters. While a dead letter stops its order key, not before the key continues.",
+        }),
       })
       .nullable(),
     dead_letter: z.object({ sequence: z.int(), reason: z.string(), error: z.string().nullable(), at: time }).nullable(),

@@ -29,7 +29,7 @@ function waitOf({ state, detail, retry, parked, next_attempt_at: next, dead_lett
   if (retry !== null) return [entry(retry.stored_at, "waiting", `waits for a retry: ${detail}`), ...due];
   if (parked === null) return due;
   const expires = entry(parked.expires_at, "expires", "goes to dead letters if it is still parked");
-  // It gets its turn, and expires, when its key continues.
+  // It can expire only once its key continues.
   return [entry(parked.since, "waiting", detail), ...due, ...(parked.because === "stopped" ? [] : [expires])];
 }
 

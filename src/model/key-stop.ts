@@ -10,7 +10,7 @@ export interface KeyStop {
   readonly since: number;
 }
 
-/** Nobody wants the delivery any more, or there was no room for it: the next of its key continues. */
+/** Reasons that stop no key: nobody wants the delivery any more, or there was no room for it. */
 const PASSED_BY: ReadonlySet<DeadLetterReason> = new Set(["uninstalled", "discarded", "overflow"]);
 
 export function stopsKey(reason: DeadLetterReason): boolean {

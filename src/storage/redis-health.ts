@@ -24,6 +24,8 @@ const ANSWERS_WITHIN_MS = 2_000;
 /** Number of keys written on a cluster, to reach all or most of its nodes. */
 const CLUSTER_PROBES = 8;
 const PROBE_TTL_S = 60;
+/** The commands that the user may run are tried so often while none is missing. */
+const PERMISSIONS_EVERY_MS = 10_000;
 
 export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logger): RedisHealth {
   /** Result of the last check. */
@@ -38,6 +40,8 @@ export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logg
   redis.on("error", noteError);
   redis.on("node error", noteError);
   const lacking = createPermissionCheck(redis);
+  let lacked: string | null = null;
+  let permissionsAt = Number.NEGATIVE_INFINITY;
 
   const noConnection = (): string => (connectError === null ? NO_CONNECTION : `${NO_CONNECTION}: ${connectError}`);
   const problem = (): string | null => refusal ?? (isConnected(redis) ? null : noConnection());
@@ -47,7 +51,10 @@ export function createRedisHealth(redis: RedisClient, clock: Clock, logger: Logg
     try {
       const writes = Promise.all(numbers.map((number) => redis.set(keys.probe(number), "1", "EX", PROBE_TTL_S)));
       if (!(await resolvesWithin(clock, ANSWERS_WITHIN_MS, writes))) return `no answer within ${ANSWERS_WITHIN_MS} ms`;
-      const lacked = await lacking();
+      if (lacked !== null || clock.now() - permissionsAt >= PERMISSIONS_EVERY_MS) {
+        lacked = await lacking();
+        permissionsAt = clock.now();
+      }
       return lacked && `its user ${lacked}`;
     } catch (error) {
       return messageOf(error);

@@ -2,7 +2,9 @@
  * The short form of `npm run chaos`: every fault at least once. Faults that allow as many duplicates and break the same servers share
  * a world, one after the other: starts, and waits for what is handed out again, are what it takes.
  */
+import { execFileSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
+import { findBinary } from "../../scripts/servers.mjs";
 import { complaints, runScenarios, type Scenario } from "../chaos/scenario.ts";
 import { SCENARIOS } from "../chaos/scenarios.ts";
 
@@ -26,6 +28,10 @@ const ON_ANY_SERVER: ReadonlySet<string> = new Set([
   ...["terminate", "rolling", "refusals", "throttles", "failing", "redis", "receivers", "slow", "flapping", "clocks"],
 ]);
 const isOtherServer = process.env["TEST_NATS_SERVER"] !== undefined;
+/** A cluster of servers before 2.10 loses messages that it has acknowledged (docs/reliability.md). */
+const OF_WHOLE_CLUSTERS: ReadonlySet<string> = new Set(["cluster", "split"]);
+const server = process.env["TEST_NATS_SERVER"] ?? findBinary("nats-server") ?? "";
+const isClusterSafe = !/v2\.\d\./.test(execFileSync(server, ["--version"], { encoding: "utf8" }));
 
 function scenarioOf(name: string): Scenario {
   const found = SCENARIOS.find((scenario) => scenario.name === name);
@@ -33,7 +39,8 @@ function scenarioOf(name: string): Scenario {
   return found;
 }
 
-const worlds = WORLDS.map((names) => names.filter((name) => !(isOtherServer && ON_ANY_SERVER.has(name))).map(scenarioOf));
+const isRun = (name: string): boolean => !(isOtherServer && ON_ANY_SERVER.has(name)) && (isClusterSafe || !OF_WHOLE_CLUSTERS.has(name));
+const worlds = WORLDS.map((names) => names.filter(isRun).map(scenarioOf)).filter((world) => world.length > 0);
 
 test("every fault has its world", () => {
   expect(WORLDS.flat().toSorted()).toEqual(SCENARIOS.map(({ name }) => name).toSorted());

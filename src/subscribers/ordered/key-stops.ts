@@ -27,6 +27,7 @@ export interface StoppedPlace extends OrderPlace {
   readonly deadLetter: number | null;
 }
 
+/** Less than the 3 s between two refreshes: announcements cause more of them, which do not look again. */
 const LOOK_EVERY_MS = 2_500;
 const MOST_LOOKED_AT = 32;
 

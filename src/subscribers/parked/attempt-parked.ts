@@ -46,8 +46,8 @@ export interface ParkElsewhere {
 }
 
 /**
- * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open. `stopped`: its queue may not
- * flow. `closed`: the process stops. `again`: what stands in between may be something else by now. Else an attempt asks for more.
+ * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open. `stopped`: its queue may not flow. `closed`: the
+ * process stops. `again`: the state changed while it waited for a slot, so it is admitted again. Any other value says where it goes next.
  */
 export type ParkedEnd =
   | "done"
