@@ -19,6 +19,7 @@ import {
   ensureProgram,
   ensurePrometheus,
   environmentWith,
+  FEW_ARENAS,
   howToInstall,
   ROOT,
   SetUpError,
@@ -138,7 +139,7 @@ try {
     case "start":
       ensureProgram(node);
       ensurePage(node);
-      await finish(await run(node, [YOUNG_GENERATION, "dist/main.js", "serve", ...args]));
+      await finish(await run(node, [YOUNG_GENERATION, "dist/main.js", "serve", ...args], FEW_ARENAS));
       break;
     case "example":
       await finish(await run(node, args));

@@ -17,6 +17,8 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
  * depend on the size that it comes to (docs/scaling.md#resources).
  */
 export const YOUNG_GENERATION = "--max-semi-space-size=16";
+/** For the same two: without it, glibc keeps free memory for each thread (docs/scaling.md#memory-of-a-process). */
+export const FEW_ARENAS = { MALLOC_ARENA_MAX: process.env["MALLOC_ARENA_MAX"] ?? "2" };
 const MODULES = join(ROOT, "node_modules");
 const NODE_24 = join(MODULES, "node", "bin", process.platform === "win32" ? "node.exe" : "node");
 const OLDEST_NODE = 24;

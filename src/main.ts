@@ -54,6 +54,7 @@ async function serveInWorkers(config: Config): Promise<never> {
 
 /** It ends with the process. */
 async function serveHere(config: Config): Promise<never> {
+  limitHeap();
   const { createApp } = await import("./app/app.ts");
   const app = await createApp(config, process.env);
   const { logger } = app;
@@ -95,6 +96,14 @@ async function serveHere(config: Config): Promise<never> {
     }
   }
   return new Promise<never>(() => {});
+}
+
+/**
+ * Lets the old generation grow to twice what is in use, instead of up to four times: at full load a process takes 200 MB instead
+ * of 280, for about 3 % more CPU (docs/scaling.md). NODE_OPTIONS doesn't take this flag.
+ */
+function limitHeap(): void {
+  setFlagsFromString("--heap-growing-percent=100");
 }
 
 /** A start leaves more garbage than an idle process would ever collect: 12 MB. */

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Queue } from "bullmq";
 import { AckPolicy, RetentionPolicy, StorageType } from "nats";
 import { freePort } from "../../scripts/servers.mjs";
-import { YOUNG_GENERATION } from "../../scripts/set-up.mjs";
+import { FEW_ARENAS, YOUNG_GENERATION } from "../../scripts/set-up.mjs";
 import { bodyOf, uuidOf, type Workload, type World } from "./world.ts";
 
 /** For bench/floor/loop.ts. */
@@ -117,6 +117,7 @@ export async function startPosthorn(
     stdio: ["ignore", log, log],
     env: {
       PATH: process.env["PATH"],
+      ...FEW_ARENAS,
       POSTHORN_NATS_URL: world.nats.url,
       POSTHORN_REDIS_URL: world.redis.url,
       POSTHORN_SUBJECT_PREFIX: prefix,
