@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { connect, credsAuthenticator, ErrorCode, type NatsConnection, NatsError } from "nats";
 import { AppError, messageOf } from "../model/app-error.ts";
-import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
+import { isTlsWanted, NATS_NOT_ACCEPTED, userOf, withoutUser } from "../model/nats-url.ts";
 
 export interface NatsServers {
   /** URLs, separated by commas. */
@@ -19,14 +19,6 @@ export interface NatsServers {
 export type NatsSource = string | readonly string[] | NatsServers | NatsConnection;
 
 export const DEFAULT_PREFIX = "app-platform";
-
-const NOT_ACCEPTED: ReadonlySet<string> = new Set([
-  ErrorCode.AuthorizationViolation,
-  ErrorCode.AuthenticationExpired,
-  ErrorCode.AccountExpired,
-  ErrorCode.BadAuthentication,
-  ErrorCode.BadCreds,
-]);
 
 /** @throws AppError NATS_UNREACHABLE, or CONFIG_INVALID when the server refuses the credentials */
 export async function openConnection(source: NatsSource): Promise<{ connection: NatsConnection; close: () => Promise<void> }> {
@@ -45,7 +37,7 @@ export async function openConnection(source: NatsSource): Promise<{ connection: 
     });
     return { connection, close: () => connection.drain().catch(() => connection.close()) };
   } catch (error) {
-    if (error instanceof NatsError && NOT_ACCEPTED.has(error.code))
+    if (error instanceof NatsError && (error.code === ErrorCode.BadCreds || NATS_NOT_ACCEPTED.has(error.code)))
       throw new AppError("CONFIG_INVALID", `${servers.join(", ")} refused the user, password, token or credentials (${error.code})`, {
         cause: error,
       });

@@ -187,6 +187,16 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
   };
 }
 
+export function parseNatsUrls(text: string): string {
+  for (const part of parseUrl(["nats", "tls"])(text).split(",")) {
+    const { pathname, search, hash } = new URL(part.trim());
+    // What was found may be a part of a password that was to be escaped.
+    if (!["", "/"].includes(pathname) || search !== "" || hash !== "")
+      throw new Error("found a path, a query or a fragment behind a server, wanted URLs such as nats://host:port");
+  }
+  return text;
+}
+
 /** One server, or nodes of a cluster, which share scheme, user and password and have no numbered databases. */
 export function parseRedisUrls(text: string): string {
   const urls = parseUrl(["redis", "rediss"])(text)

@@ -15,10 +15,10 @@ import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { isTlsWanted, userOf, withoutUser } from "../model/nats-url.ts";
 import { sleep } from "../model/periodic.ts";
-import type { IdentifyServer, ServerAddress } from "../model/server-refusal.ts";
+import { type IdentifyServer, refusalAt, type ServerAddress } from "../model/server-refusal.ts";
 import { resolvesWithin } from "../model/within.ts";
 import { isJetStreamMissing, reasonOfCode } from "./nats-errors.ts";
-import { connectionRefusal, kindAt, type NatsLogin, permissionText } from "./nats-refusal.ts";
+import { connectionRefusal, type NatsLogin, permissionText } from "./nats-refusal.ts";
 
 export interface NatsOptions {
   /** One or more URLs, separated by commas. The first may contain user and password, or a token. */
@@ -35,6 +35,10 @@ export interface NatsOptions {
 
 const RETRY_CONNECT_MS = 500;
 const DRAIN_WITHIN_MS = 2_000;
+/** Room in a message for more than its event: attempts made, or the installations of a fan-out batch. */
+export const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
+/** For an event of as many bytes. */
+const SMALLEST_MAX_PAYLOAD = 2 * MESSAGE_OVERHEAD_BYTES;
 
 /** Dedicated inbox prefix, so that NATS permissions can be scoped to it. */
 export const INBOX_PREFIX = "_INBOX.posthorn";
@@ -42,6 +46,7 @@ export const INBOX_PREFIX = "_INBOX.posthorn";
 /** @throws AppError NATS_UNREACHABLE, or CONFIG_INVALID when only a changed setting helps */
 export async function connectNats(options: NatsOptions, clock: Clock, logger: Logger): Promise<NatsConnection> {
   const servers = options.url.split(",").map((url) => url.trim());
+  const urls = servers.map((url) => new URL(url));
   const shown = servers.map(withoutUser).join(", ");
   const usesTls = isTlsWanted(servers, options.tls);
   const connectionOptions: ConnectionOptions = {
@@ -68,10 +73,13 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
   for (let tries = 1; ; tries++) {
     try {
       const connection = await connect(connectionOptions);
+      await requireRoom(connection, shown);
       void logStatus(connection, logger);
       return connection;
     } catch (error) {
-      const refusal = connectionRefusal(error, login, address) ?? (isUnreached(error) ? null : await kindAt(servers, address, options));
+      if (error instanceof AppError) throw error;
+      const refusal =
+        connectionRefusal(error, login, address) ?? (isUnreached(error) ? null : await refusalAt(urls, address, options.identify));
       if (refusal !== null) throw new AppError("CONFIG_INVALID", refusal, { cause: error });
       if (clock.now() + RETRY_CONNECT_MS >= giveUpAt || options.signal?.aborted) {
         throw new AppError(
@@ -87,6 +95,17 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
       await sleep(clock, RETRY_CONNECT_MS);
     }
   }
+}
+
+/** @throws AppError CONFIG_INVALID when the server takes no event of a useful size */
+async function requireRoom(connection: NatsConnection, shown: string): Promise<void> {
+  const { max_payload: found = SMALLEST_MAX_PAYLOAD } = connection.info ?? {};
+  if (found >= SMALLEST_MAX_PAYLOAD) return;
+  await connection.close();
+  throw new AppError(
+    "CONFIG_INVALID",
+    `POSTHORN_NATS_URL: max_payload of the server at ${shown}: found ${found}, wanted ${SMALLEST_MAX_PAYLOAD} or more`,
+  );
 }
 
 function loginOf(servers: readonly string[], credsFile: string | null): NatsLogin {

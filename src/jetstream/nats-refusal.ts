@@ -1,24 +1,18 @@
 /** Why NATS can't be used with its settings, from the errors of a connection. */
 import { ErrorCode, NatsError } from "nats";
 import { messageOf } from "../model/app-error.ts";
-import { type IdentifyServer, kindRefusal, type ServerAddress, tlsRefusal } from "../model/server-refusal.ts";
+import { NATS_NOT_ACCEPTED } from "../model/nats-url.ts";
+import { type ServerAddress, tlsRefusal } from "../model/server-refusal.ts";
 
 /** The way in which Posthorn signs in; a token is never shown. */
 export type NatsLogin = { readonly kind: "creds" | "token" | "none" } | { readonly kind: "user"; readonly user: string };
-
-const NOT_ACCEPTED: ReadonlySet<string> = new Set([
-  ErrorCode.AuthorizationViolation,
-  ErrorCode.BadAuthentication,
-  ErrorCode.AuthenticationExpired,
-  ErrorCode.AccountExpired,
-]);
 
 /** @returns null for an error that may pass by itself */
 export function connectionRefusal(error: unknown, login: NatsLogin, address: ServerAddress): string | null {
   const code = error instanceof NatsError ? error.code : "";
   if (code === ErrorCode.BadCreds)
     return "POSTHORN_NATS_CREDS_FILE: found no credentials in the file, wanted one as nsc writes it, with a user JWT and its seed";
-  if (NOT_ACCEPTED.has(code)) return loginRefusal(login, address.shown, messageOf(error).replaceAll("'", ""));
+  if (NATS_NOT_ACCEPTED.has(code)) return loginRefusal(login, address.shown, messageOf(error).replaceAll("'", ""));
   return tlsRefusal(messageOf(error), address);
 }
 
@@ -34,24 +28,6 @@ function loginRefusal(login: NatsLogin, shown: string, answer: string): string {
     case "none":
       return `POSTHORN_NATS_URL: found no user, and ${shown} asks for one (${answer}); wanted ${forms}`;
   }
-}
-
-/** Looks at what listens there. @returns null: one of the addresses may be right */
-export async function kindAt(
-  urls: readonly string[],
-  address: ServerAddress,
-  { identify }: { readonly identify?: IdentifyServer },
-): Promise<string | null> {
-  if (identify === undefined) return null;
-  const refusals = await Promise.all(
-    urls.map(async (url) => {
-      const { protocol, hostname, port } = new URL(url);
-      if (protocol !== "nats:" && protocol !== "tls:") return null;
-      const found = await identify(hostname.replace(/^\[|\]$/g, ""), Number(port || 4222));
-      return found && kindRefusal(found, address);
-    }),
-  );
-  return refusals.includes(null) ? null : (refusals[0] ?? null);
 }
 
 /** The subject that the user may not use, for a message. Null: it is another error. */

@@ -1,5 +1,13 @@
 /** The parts of a NATS URL. The library takes user and password separately, and messages must not show them. */
 
+/** Codes of a server that refuses the user, password, token or credentials. */
+export const NATS_NOT_ACCEPTED: ReadonlySet<string> = new Set([
+  "AUTHORIZATION_VIOLATION",
+  "BAD_AUTHENTICATION",
+  "AUTHENTICATION_EXPIRED",
+  "ACCOUNT_EXPIRED",
+]);
+
 /** `nats://user:password@host:4222` → `nats://host:4222`. */
 export function withoutUser(url: string): string {
   const parsed = new URL(url);

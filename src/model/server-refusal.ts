@@ -42,7 +42,7 @@ function clientCertificateRefusal(settings: string, shown: string, isSet: boolea
 }
 
 /** @returns null: the server is of the wanted kind */
-export function kindRefusal(found: FoundServer, { server, shown, usesTls, hasClientCertificate }: ServerAddress): string | null {
+function kindRefusal(found: FoundServer, { server, shown, usesTls, hasClientCertificate }: ServerAddress): string | null {
   const settings = `POSTHORN_${server.toUpperCase()}`;
   const url = `${settings}_URL`;
   const plain = server === "Redis" ? "redis://" : "nats://";
@@ -54,6 +54,20 @@ export function kindRefusal(found: FoundServer, { server, shown, usesTls, hasCli
   const isPlain = server === "Redis" || found.usesTls === false;
   if (usesTls && isPlain) return `${url}: the server at ${shown} does not use TLS, wanted ${plain}…`;
   return found.asksForCertificate && !hasClientCertificate ? clientCertificateRefusal(settings, shown, false) : null;
+}
+
+/** Looks at what listens at the addresses. @returns why none of them is of the wanted kind; null: one of them may be */
+export async function refusalAt(urls: readonly URL[], address: ServerAddress, identify?: IdentifyServer): Promise<string | null> {
+  if (identify === undefined) return null;
+  const defaultPort = address.server === "Redis" ? 6379 : 4222;
+  const found = await Promise.all(urls.map((url) => identify(hostOf(url), Number(url.port || defaultPort))));
+  const refusals = found.map((one) => one && kindRefusal(one, address));
+  return refusals.includes(null) ? null : (refusals[0] ?? null);
+}
+
+/** Without the brackets of an IPv6 address. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, "");
 }
 
 function article(kind: string): string {

@@ -9,7 +9,7 @@ import { AppError } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
 import { DEFAULT_REDIS_KEY_PREFIX } from "../model/redis-key-prefix.ts";
-import { type IdentifyServer, kindRefusal, type ServerAddress } from "../model/server-refusal.ts";
+import { hostOf, type IdentifyServer, refusalAt, type ServerAddress } from "../model/server-refusal.ts";
 import { connectionRefusal, type RedisProblemFound, serverProblem } from "./redis-refusal.ts";
 
 export type RedisClient = Redis | Cluster;
@@ -92,7 +92,8 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
     await untilUsable(redis, async (tries) => {
       if (isStarted(redis)) return null;
       const refusal =
-        connectionRefusal(lastError, username, address) ?? (tries % IDENTIFY_EVERY === 8 ? await kindAt(urls, address, options) : null);
+        connectionRefusal(lastError, username, address) ??
+        (tries % IDENTIFY_EVERY === 8 ? await refusalAt(urls, address, options.identify) : null);
       return refusal === null ? { kind: "unreached", problem: lastError } : { kind: "refused", problem: refusal };
     });
     return redis;
@@ -111,14 +112,6 @@ export async function connectRedis(options: RedisOptions, clock: Clock, logger: 
   logger.info({ server: shown, cluster: redis.isCluster }, "Redis is ready");
   if (redis.isCluster) logNodes(redis, logger);
   return redis;
-}
-
-/** @returns why what listens at the addresses is not wanted; null: one of them may be */
-async function kindAt(urls: readonly URL[], address: ServerAddress, { identify }: RedisOptions): Promise<string | null> {
-  if (identify === undefined) return null;
-  const found = await Promise.all(urls.map((url) => identify(hostOf(url), portOf(url))));
-  const refusals = found.map((one) => one && kindRefusal(one, address));
-  return refusals.includes(null) ? null : (refusals[0] ?? null);
 }
 
 /** Resolves when the socket is closed. One that the server doesn't close, or that is lost already, is given up after DISCONNECT_MS. */
@@ -264,10 +257,6 @@ function logNodes(redis: RedisClient, logger: Logger): void {
 /** `<host>:<port>` */
 export function addressOf({ options: { host, port } }: Redis): string {
   return `${host}:${port}`;
-}
-
-function hostOf({ hostname }: URL): string {
-  return hostname.replace(/^\[|\]$/g, "");
 }
 
 function portOf({ port }: URL): number {

@@ -196,7 +196,9 @@ test.concurrent("a user of Redis that loses its password or a command while Post
 
 describe.concurrent("NATS refuses", () => {
   let locked: Server;
+  let narrow: Server;
   beforeAll(async () => {
+    narrow = await kept(startNatsServer({ config: "max_payload: 32768" }));
     locked = await kept(startNatsServer({ config: `authorization { users: [ { user: posthorn, password: ${SECRET} } ] }` }));
   });
 
@@ -211,6 +213,11 @@ describe.concurrent("NATS refuses", () => {
     ["a URL of HTTP", () => `nats://127.0.0.1:${httpPort()}`, /^POSTHORN_NATS_URL: found an HTTP server at .*, wanted a NATS server$/],
     ["a URL of Redis", () => `nats://127.0.0.1:${redis.port}`, /^POSTHORN_NATS_URL: found a Redis server at .*, wanted a NATS server$/],
     ["TLS", () => nats.url.replace("nats:", "tls:"), /^POSTHORN_NATS_URL: .* does not use TLS, wanted nats:/],
+    [
+      "a max_payload that leaves no room for events",
+      () => narrow.url,
+      /^POSTHORN_NATS_URL: max_payload of the server at .*: found 32768, wanted 65536 or more$/,
+    ],
     ["an unknown authority", () => tlsNats.url, /^POSTHORN_NATS_CA_FILE: the certificate of .* can't be verified/],
   ])("%s", async (_what, url, message) => {
     const error = await natsError(url());

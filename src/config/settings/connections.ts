@@ -2,17 +2,17 @@
 import { DEFAULT_REDIS_KEY_PREFIX, REDIS_KEY_PREFIX, REDIS_KEY_PREFIX_FORM } from "../../model/redis-key-prefix.ts";
 import { SUBJECT_PREFIX, SUBJECT_PREFIX_FORM } from "../../model/subject-prefix.ts";
 import { certificateFile, duration, integer, keyFile, LONGEST_WAIT_MS, optional, setting } from "../setting.ts";
-import { parseMatching, parseReadablePath, parseRedisUrls, parseUrl } from "../values.ts";
+import { parseMatching, parseNatsUrls, parseReadablePath, parseRedisUrls } from "../values.ts";
 
 const CONNECTIONS = "Connections";
 
 export const CONNECTION_SETTINGS = {
   NATS_URL: setting({
-    parse: parseUrl(["nats", "tls", "ws", "wss"]),
+    parse: parseNatsUrls,
     default: "nats://127.0.0.1:4222",
     form: "URLs, separated by commas",
     group: CONNECTIONS,
-    about: "The NATS servers.",
+    about: "The NATS servers, without a path or query. Their max_payload has to be 64 KiB or more.",
     secret: true,
   }),
   NATS_CREDS_FILE: optional({

@@ -127,6 +127,14 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     ["POSTHORN_REQUEST_TIMEOUT", "30d", /wanted at most 1h/],
     ["POSTHORN_MAX_PARKED_AGE", "99999999999d", /wanted at most 3650d/],
     ["POSTHORN_NATS_URL", "http://x", /wanted a URL such as nats:/],
+    ["POSTHORN_NATS_URL", "ws://x:80", /wanted a URL such as nats:/],
+    [
+      "POSTHORN_NATS_URL",
+      "nats://x:4222/s3cret",
+      /: found a path, a query or a fragment behind a server, wanted URLs such as nats:\/\/host:port$/,
+    ],
+    ["POSTHORN_NATS_URL", "nats://x/, tls://y?tls=s3cret", /found a path, a query or a fragment/],
+    ["POSTHORN_NATS_URL", "nats://x#s3cret", /found a path, a query or a fragment/],
     ["POSTHORN_BROKEN_ACTION", "stop", /wanted one of park, deliver/],
     ["POSTHORN_BROKEN_RULES", "fatal,all", /wanted one of fatal, failing_days/],
   ])("%s=%s", (name, value, message) => {
