@@ -4,7 +4,7 @@ import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import { isRefusedForNow } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import type { KeyStops } from "./key-stops.ts";
-import { type Entry, stopOf } from "./order-entry.ts";
+import { type Entry, isStopping, stopOf } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 
@@ -66,10 +66,10 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
 
   /** Its dead letter is stored. Until the entry is stored with it, only that is repeated, not the attempt. */
   const stopKey = async (entry: Entry, delivery: Delivery): Promise<void> => {
-    if (!keyStops.isWanted(entry)) return index.leave(entry);
+    if (!isStopping(entry) || !keyStops.isWanted(entry)) return index.leave(entry);
     await store(entry, { ...delivery, stores: delivery.stores + 1 }, null);
     logger.warn(
-      { app, delivery_id: delivery.id, dead_letter: entry.stop?.deadLetter },
+      { app, delivery_id: delivery.id, dead_letter: entry.stop.deadLetter },
       "a key stops until its dead letter is replayed, resent or deleted",
     );
     index.stopKey(entry);
@@ -78,7 +78,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   /** @param deadLetter its sequence; null: it stops no key */
   const giveUp = async (entry: Entry, delivery: Delivery, deadLetter: number | null): Promise<void> => {
     if (deadLetter === null) return index.leave(entry);
-    entry.stop = stopOf(delivery, { deadLetter, orderBy: index.orderBy(), since: clock.now() }, clock.now());
+    entry.stop = stopOf(delivery, { deadLetter, orderBy: index.orderBy(), since: clock.now() });
     await stopKey(entry, delivery);
   };
 
@@ -95,8 +95,10 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     if (entry.event === null || delivery === null || index.started.has(entry) || !index.has(entry)) return;
     entry.isBeingStored = true;
     storing++;
-    const giveBack = takeRoom(delivery);
+    const giveBack = entry.stop === null ? takeRoom(delivery) : null;
     try {
+      // The stream refused it when it became a dead letter.
+      if (entry.stop !== null) return await stopKey(entry, delivery);
       const isDone = entry.mayBeDone && (await skipDelivered(delivery));
       // A message with a higher count was found meanwhile, which the answer is not about.
       if (entry.stores > delivery.stores) return;

@@ -9,12 +9,12 @@
  *         freed.
  * STOP-3  Its message is stored after its dead letter. An owner that finds a delivery in dead letters, and no stop, stops the key.
  * STOP-4  A removed dead letter is announced, and frees its key at once. Announcements may be lost, and the stream drops dead letters that are
- *         too old: a look now and then finds those, with few reads at a time.
+ *         too old: a look now and then finds those, with few reads at a time. An owner begins with one at all stops.
  */
 import type { Delivery } from "../../model/delivery.ts";
 import type { AppStops, KeyStop } from "../../model/key-stop.ts";
 import type { OrderPlace } from "../../model/order-key.ts";
-import { type Entry, NEVER } from "./order-entry.ts";
+import { type EntryStop, NEVER, type StoppingEntry } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 import type { StoredQueues } from "./stored-queues.ts";
@@ -29,7 +29,9 @@ export interface StoppedPlace extends OrderPlace {
 
 /** Less than the 3 s between two refreshes: announcements cause more of them, which do not look again. */
 const LOOK_EVERY_MS = 2_500;
-const MOST_LOOKED_AT = 32;
+const LOOKED_AT_ONCE = 32;
+/** A new owner looks at all stops at once, for as long. */
+const TAKE_OVER_LOOK_MS = 1_000;
 
 export interface KeyStopsDependencies
   extends Pick<OrderedPorts, "registry" | "monotonicNow" | "isDeadLetter" | "deadLettersState" | "deadLetterOf"> {
@@ -41,30 +43,30 @@ export interface KeyStopsDependencies
 export function createKeyStops(dependencies: KeyStopsDependencies) {
   const { app, registry, monotonicNow, isDeadLetter, deadLettersState, deadLetterOf, index, queues } = dependencies;
   /** Stops whose dead letters were announced as removed. */
-  const announced = new Set<Entry>();
+  const announced = new Set<StoppingEntry>();
   /** Stops whose dead letters were there when so many had been removed, at least. */
-  let lasting = new WeakSet<Entry>();
+  let lasting = new WeakSet<StoppingEntry>();
   let removedThen = 0;
+  /** Stops of an earlier owner have yet to be looked at. */
+  let isNewOwner = true;
   /** Monotonic, milliseconds. */
   let lookAgainAt = 0;
 
   const areWanted = (): boolean => index.orderBy() !== "none" && registry.app(app)?.onExhausted === "stop";
 
   /** Whether the app's record wants the entry to stop its key. */
-  const isWanted = ({ stop }: Entry): boolean =>
-    stop !== null &&
-    areWanted() &&
-    (stop.orderBy ?? index.orderBy()) === index.orderBy() &&
-    registry.installation(stop.installationUuid) !== undefined;
+  const isWanted = ({ stop }: StoppingEntry): boolean =>
+    areWanted() && (stop.orderBy ?? index.orderBy()) === index.orderBy() && registry.installation(stop.installationUuid) !== undefined;
 
-  const unwanted = (): Entry[] => [...index.stopping].filter((entry) => !isWanted(entry));
-  const free = (entries: readonly Entry[]): void => {
+  const unwanted = (): StoppingEntry[] => [...index.stopping].filter((entry) => !isWanted(entry));
+  const free = (entries: readonly StoppingEntry[]): void => {
     for (const entry of entries) index.leave(entry);
   };
 
   /** Stops whose dead letters are gone, of as many as are looked at. */
-  const look = async (): Promise<Entry[]> => {
+  const look = async (): Promise<StoppingEntry[]> => {
     if (index.stopping.size === 0 || monotonicNow() < lookAgainAt) return [];
+    const until = monotonicNow() + TAKE_OVER_LOOK_MS;
     lookAgainAt = monotonicNow() + LOOK_EVERY_MS;
     const { removed, first } = await deadLettersState();
     let unsure = [...index.stopping].filter((entry) => !lasting.has(entry));
@@ -73,11 +75,17 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
       removedThen = removed;
       unsure = [...index.stopping];
     }
-    const isTooOld = ({ stop }: Entry): boolean => stop !== null && stop.deadLetter < first;
-    const looked = unsure.filter((entry) => !isTooOld(entry)).slice(0, MOST_LOOKED_AT);
-    const isThere = await Promise.all(looked.map(({ stop }) => isDeadLetter(stop?.deadLetter ?? 0)));
-    for (const [at, entry] of looked.entries()) if (isThere[at] === true) lasting.add(entry);
-    return [...unsure.filter(isTooOld), ...looked.filter((_, at) => isThere[at] === false)];
+    const isTooOld = ({ stop }: StoppingEntry): boolean => stop.deadLetter < first;
+    const gone = unsure.filter(isTooOld);
+    const left = unsure.filter((entry) => !isTooOld(entry));
+    do {
+      const looked = left.splice(0, LOOKED_AT_ONCE);
+      const isThere = await Promise.all(looked.map(({ stop }) => isDeadLetter(stop.deadLetter)));
+      for (const [at, entry] of looked.entries()) if (isThere[at]) lasting.add(entry);
+      gone.push(...looked.filter((_, at) => !isThere[at]));
+    } while (isNewOwner && left.length > 0 && monotonicNow() < until);
+    isNewOwner &&= left.length > 0;
+    return gone;
   };
 
   return {
@@ -93,21 +101,21 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
 
     /** @returns whether one of the removed dead letters stops a key, which the next reading frees */
     noteRemoved(deadLetters: ReadonlySet<number>): boolean {
-      for (const entry of index.stopping) if (entry.stop !== null && deadLetters.has(entry.stop.deadLetter)) announced.add(entry);
+      for (const entry of index.stopping) if (deadLetters.has(entry.stop.deadLetter)) announced.add(entry);
       return announced.size > 0;
     },
 
     /** Reads what came into the queues, and frees the keys whose stop is over. */
     async readNew(): Promise<void> {
       const over = [...unwanted(), ...announced, ...(await look())];
-      await queues.readNew(new Set(over.flatMap(({ stop }) => stop?.installationUuid ?? [])));
+      await queues.readNew(new Set(over.map(({ stop }) => stop.installationUuid)));
       free(over);
       for (const entry of over) announced.delete(entry);
     },
 
     /** The delivery that stops the one at that place, perhaps itself; null: none. */
     of({ key, eventSequence, deadLetter }: StoppedPlace): KeyStop | null {
-      const isAhead = (one: Entry): boolean => one.position < (eventSequence ?? NEVER) || one.stop?.deadLetter === deadLetter;
+      const isAhead = ({ position, stop }: StoppingEntry): boolean => position < (eventSequence ?? NEVER) || stop.deadLetter === deadLetter;
       return oldest([...index.stopping].filter((one) => one.key === key && isAhead(one)));
     },
 
@@ -119,8 +127,8 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
   };
 }
 
-function oldest(entries: Iterable<Entry>): KeyStop | null {
-  let first: KeyStop | null = null;
-  for (const { stop } of entries) if (stop !== null && (first === null || stop.since < first.since)) first = stop;
+function oldest(entries: Iterable<StoppingEntry>): KeyStop | null {
+  let first: EntryStop | null = null;
+  for (const { stop } of entries) if (first === null || stop.since < first.since) first = stop;
   return first && { deliveryId: first.deliveryId, deadLetter: first.deadLetter, since: first.since };
 }

@@ -30,6 +30,13 @@ export interface Entry extends KeyedItem {
   isBeingStored: boolean;
 }
 
+/** The entry of a stopped key's dead letter. */
+export type StoppingEntry = Entry & { readonly stop: EntryStop };
+
+export function isStopping(entry: Entry): entry is StoppingEntry {
+  return entry.stop !== null;
+}
+
 export interface EntryStop extends KeyStop, Omit<BlockedBy, "since"> {
   readonly installationUuid: string;
 }
@@ -58,7 +65,6 @@ export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: nu
   };
 }
 
-/** @param storedAt when its message was, for one that does not say since when it stops its key */
-export function stopOf({ id, installationUuid }: Delivery, by: BlockedBy, storedAt: number): EntryStop {
-  return { ...by, deliveryId: id, installationUuid, since: by.since ?? storedAt };
+export function stopOf({ id, installationUuid }: Delivery, by: BlockedBy & Pick<KeyStop, "since">): EntryStop {
+  return { ...by, deliveryId: id, installationUuid };
 }

@@ -8,7 +8,7 @@ import { deliveryMessageSize } from "../../model/delivery-message.ts";
 import { orderKeyOf } from "../../model/order-key.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
-import { createEntry, type Entry, NEVER, stopOf } from "./order-entry.ts";
+import { createEntry, type Entry, isStopping, NEVER, type StoppingEntry, stopOf } from "./order-entry.ts";
 import type { HeldEvent } from "./order-reader.ts";
 
 export type OrderIndex = ReturnType<typeof createOrderIndex>;
@@ -47,10 +47,10 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
       // Without an order it waits for its retry where all others do.
       dueAt: orderBy === "none" ? 0 : (dueAt ?? 0),
       retryAt: dueAt,
-      stop: blockedBy === undefined ? null : stopOf(delivery, blockedBy, storedAt),
+      stop: blockedBy === undefined ? null : stopOf(delivery, { ...blockedBy, since: blockedBy.since ?? storedAt }),
     });
     set.add(entry);
-    if (blockedBy !== undefined) set.stopKey(entry);
+    set.stopKey(entry);
   };
 
   return {
@@ -95,7 +95,7 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
 function createEntrySet(remove: Backlog["remove"]) {
   const queue = createKeyedQueue<Entry>();
   const entries = new Map<string, Entry>();
-  const stopping = new Set<Entry>();
+  const stopping = new Set<StoppingEntry>();
   const messages = createKnownMessages(remove);
   let keptCharacters = 0;
 
@@ -110,7 +110,7 @@ function createEntrySet(remove: Backlog["remove"]) {
 
   const drop = (entry: Entry): void => {
     queue.leave(entry);
-    stopping.delete(entry);
+    stopping.delete(entry as StoppingEntry);
     entries.delete(entry.mark);
     count(entry, -1);
     entry.event?.done();
@@ -156,22 +156,21 @@ function createEntrySet(remove: Backlog["remove"]) {
     },
     /** Nothing behind it starts until it leaves. Its own event, sent again, comes before it. */
     stopKey(entry: Entry): void {
-      if (!has(entry)) return;
+      if (!has(entry) || !isStopping(entry)) return;
       queue.leave(entry);
       entry.position += 0.5;
       entry.dueAt = NEVER;
       queue.add(entry);
       stopping.add(entry);
     },
-    stopping: stopping as ReadonlySet<Entry>,
+    stopping: stopping as ReadonlySet<StoppingEntry>,
     has,
     hasRoom,
     withMark: (mark: string) => entries.get(mark),
     /** Those of events that have waited since before, are due, and can be stored. */
     waitingSince: (before: number, nowMs: number) =>
       [...queue.waiting()].filter(
-        ({ event, dueAt, isBeingStored, acceptedAt, stop }) =>
-          event !== null && dueAt <= nowMs && !isBeingStored && acceptedAt < before && stop === null,
+        ({ event, dueAt, isBeingStored, acceptedAt }) => event !== null && dueAt <= nowMs && !isBeingStored && acceptedAt < before,
       ),
     /** Whether there is one of an event up to that one. */
     holdsEvent: (last: number) => [...entries.values()].some(({ event, eventSequence }) => event !== null && (eventSequence ?? 0) <= last),

@@ -39,7 +39,7 @@ beforeEach(() => {
   const ports = {
     ...{ app: "acme", index, clock, monotonicNow: clock.now, logger: silentLogger, fence: createFence(1, 0), parkedStream: "PARKED" },
     ...{ isOwner: () => true, isRunning: () => true, mayStore: () => true, isFlowing: () => true, takeRoom: () => () => {} },
-    ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, appMaxInFlight: 1 },
+    ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, maxInFlightOf: () => 1 },
     ...{
       skipDelivered: async () => false,
       isDeadLetter: async () => true,
@@ -96,13 +96,13 @@ test("a delivery whose dead letter stops its key is attempted once, however long
   await clock.advance(1_000);
   await runNext();
   await clock.advance(2_000);
-  await entryStore.storeWaiting();
+  await expect(entryStore.storeWaiting()).rejects.toThrow("full");
   isFull = false;
   await clock.advance(1_000);
   await runNext();
   await clock.advance(60_000);
   await runNext();
-  expect(calls).toEqual(["attempt", "dead letter", "park 7", "park 7", "park 7", "done"]);
+  expect(calls).toEqual(["attempt", "dead letter", "park 7", "park 7", "park 7", "park 7", "done"]);
   expect([...index.stopping].map(({ stop }) => stop)).toMatchObject([{ deadLetter: 7, orderBy: "app", deliveryId: delivery.id }]);
 });
 

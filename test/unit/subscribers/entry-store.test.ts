@@ -122,7 +122,22 @@ test("one whose dead letter an earlier owner has stored, but not that it stops i
   index.accept(aDelivery({ id: "a", eventSequence: 1 }), { message, done: () => void done.push("a") }, true, 0);
   await clock.advance(3_000);
   await storeWaiting();
-  expect([stored, done, [...index.stopping].map(({ stop }) => stop?.deadLetter)]).toEqual([["a"], ["a"], [7]]);
+  expect([stored, done, [...index.stopping].map(({ stop }) => stop.deadLetter)]).toEqual([["a"], ["a"], [7]]);
+});
+
+test("a stop that the full store refused is stored when there is room, also while it is not the first of its key, and takes none of the app's", async () => {
+  isDone.add("b");
+  deadLetterOf = 7;
+  fault = new AppError("STREAM_REFUSED", "the store is full", { retryable: true });
+  const message = { stream: "EVENTS", sequence: 2, isOurs: () => true } as never;
+  index.accept(aDelivery({ id: "b", eventSequence: 2 }), { message, done: () => void done.push("b") }, true, 0);
+  accept("a", 1);
+  index.start(0);
+  await clock.advance(3_000);
+  await expect(storeWaiting()).rejects.toBe(fault);
+  [fault, hasRoom] = [null, false];
+  await storeWaiting();
+  expect([stored, done, applied, [...index.stopping].map(({ stop }) => stop.deadLetter)]).toEqual([["b"], ["b"], [], [7]]);
 });
 
 test("one whose message is found while Redis is asked about its event is asked about again, and not lost", async () => {

@@ -93,6 +93,7 @@ test("removed dead letters that are announced free their keys, and no other is l
 
 test("one whose announcement was lost is found with few reads at a time, however many others leave the stream meanwhile", async () => {
   await stopKeys(100);
+  await look();
   deadLetters.delete(90);
   for (let at = 0; at < 8; at++) {
     reads = 0;
@@ -105,6 +106,16 @@ test("one whose announcement was lost is found with few reads at a time, however
   reads = 0;
   await look();
   expect(reads).toBe(0);
+});
+
+test("an owner begins with a look at all stops: those whose dead letters went away before it are freed at once", async () => {
+  for (let at = 1; at <= 400; at++) {
+    stored(`d-${at}`, `k-${at}`, at, at);
+    if (at % 100 !== 99) deadLetters.add(at);
+  }
+  await stops.readNew();
+  await look();
+  expect([index.stopping.size, reads]).toEqual([396, 400]);
 });
 
 test("dead letters that the stream has dropped for their age free their keys without a read", async () => {
