@@ -110,7 +110,7 @@ const appForms = {
   ordered: z.boolean().meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
   order_by: orderBy.meta({
     description:
-      "Which deliveries keep the order of the events: those of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into data.",
+      'Which deliveries keep the order of the events: those of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into data, whose values count as text: 1 and "1" are the same, and so are a missing value, null and "".',
     example: "/issue/id",
   }),
   on_exhausted: onExhausted.meta({
