@@ -64,6 +64,7 @@ export function explainParts(given: ApiGiven) {
     circuits,
     throttles,
     paceOf,
+    maxInFlightOf,
     backlog,
     lookup,
     findInStreams,
@@ -84,7 +85,7 @@ export function explainParts(given: ApiGiven) {
     circuitOf: circuits.stateOf,
     throttleOf: throttles.of,
     ...{ stoppedApps: given.askOrder.stops, stopOf: given.askOrder.stopOf },
-    paceOf,
+    ...{ paceOf, maxInFlightOf },
     queueSpan: createQueueSpan(nats, manager, names),
     oldestParked: (queue: Parameters<typeof backlog.first>[0]) => orUnreachable(backlog.first(queue)),
   };
@@ -102,7 +103,6 @@ export function explainParts(given: ApiGiven) {
       maxParkedAgeMs: config.maxParkedAge,
       probeIntervalMs: config.brokenProbeInterval,
       brokenAction: config.brokenAction,
-      appMaxInFlight: config.appMaxInFlight,
     },
   );
   return { explain, queryRequestLog, storedEvents };
@@ -124,7 +124,7 @@ export function overviewParts(
     keyStops: given.askOrder.stops,
     paceOf: given.paceOf,
     oldestInAppQueue: (app) => given.backlog.first({ app, installationUuid: null }),
-    maxInFlightOf: (app) => index.app(app)?.maxInFlight ?? given.config.appMaxInFlight,
+    maxInFlightOf: given.maxInFlightOf,
     failingSince: given.appHealth.failingSince,
     recentAttempts: given.readRecentAttempts,
     volumes: createVolumes(stats, clock),

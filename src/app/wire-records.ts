@@ -36,25 +36,19 @@ export function wireRecords(given: Given): void {
     throttleOutboxRelay.update(key, record);
     throttles.apply(key.slice(THROTTLE_PREFIX.length), sharedThrottle(record), revision);
   });
-  const urls = new Map<string, string>();
-  /** The limits that an operator sets; what was learned before they changed says nothing of a receiver that may take more now. */
-  const limits = new Map<string, string>();
+  /** Each app's URL, and the limits that an operator sets: what was learned before they changed says nothing of what the receiver takes now. */
+  const known = new Map<string, { readonly url: string; readonly limits: string }>();
   registryStore.onRecord(kinds.apps, (key, record) => {
     const slug = key.slice(kinds.apps.prefix.length);
-    const url = index.app(slug)?.webhookUrl ?? "";
-    if (url !== (urls.get(slug) ?? url)) {
-      throttles.lift(slug);
-      turns.forget(slug);
-    }
-    urls.set(slug, url);
-    const { rateLimit = null, maxInFlight = null } = index.app(slug) ?? {};
-    const limit = JSON.stringify([rateLimit, maxInFlight]);
-    if (limit !== (limits.get(slug) ?? limit)) turns.forget(slug);
-    limits.set(slug, limit);
+    const { webhookUrl: url = "", rateLimit = null, maxInFlight = null } = index.app(slug) ?? {};
+    const limits = JSON.stringify([rateLimit, maxInFlight]);
+    const before = known.get(slug) ?? { url, limits };
+    known.set(slug, { url, limits });
+    if (url !== before.url) throttles.lift(slug);
+    if (url !== before.url || limits !== before.limits) turns.forget(slug);
     turns.wake(slug);
     if (record === null) {
-      urls.delete(slug);
-      limits.delete(slug);
+      known.delete(slug);
       circuits.forget(slug);
       throttles.forget(slug);
       turns.forget(slug);

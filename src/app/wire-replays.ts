@@ -78,7 +78,7 @@ export function wireReplays(given: Given) {
       dedupTtlMs: config.dedupTtl,
     }),
     handledUpTo: createHandledUpTo({ connection: nats, manager, names, readByOwner: queueOwner.readUpTo }),
-    send: createSend({ ...given, registry: index, takeRoom: given.share.take }),
+    send: createSend({ ...given, takeRoom: given.share.take }),
   });
   const replayDeadLetters = createReplay({ ...given, streams: given.answeringStreams, match: index.match });
   const owner = { isOwner: queueOwner.isOwner, isHeld: queueOwner.isHeld };

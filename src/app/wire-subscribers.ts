@@ -1,6 +1,7 @@
 /** The subscribers of events, fan-out batches, retries, parked queues and ordered apps, and the probes of broken integrations. */
 import type { Config } from "../config/settings.ts";
 import { createDeadLetters } from "../dead-letters/dead-letters.ts";
+import { createStoppingDeadLetter } from "../dead-letters/stopping-dead-letter.ts";
 import { createDeliverEvent } from "../delivery/deliver-event.ts";
 import { createNextInOrder } from "../delivery/next-in-order.ts";
 import type { ParkedQueue } from "../delivery/ports.ts";
@@ -8,13 +9,12 @@ import { createRecoveryProbe } from "../delivery/recovery-probe.ts";
 import { createStopKeys } from "../delivery/stop-keys.ts";
 import { createFindInStreams } from "../explain/find-in-streams.ts";
 import { createAckFloor } from "../jetstream/ack-floor.ts";
+import { MESSAGE_OVERHEAD_BYTES } from "../jetstream/connection.ts";
 import { createHeldBytes } from "../jetstream/held-bytes.ts";
 import { mayLoseMessages } from "../jetstream/subject-index.ts";
 import type { Installation } from "../model/app.ts";
-import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { EventLimits } from "../model/event-reader.ts";
 import { pauseReason } from "../model/installation-pause.ts";
-import { stopsKey } from "../model/key-stop.ts";
 import { createProbeSchedule } from "../status/probe-schedule.ts";
 import { createDeliveryLookup } from "../storage/delivery-lookup.ts";
 import { createGiveBacks } from "../storage/give-backs.ts";
@@ -53,12 +53,9 @@ type Given = Foundation &
 
 export type SubscriberParts = ReturnType<typeof wireSubscribers>;
 
-/** Room in a message for more than its event: attempts made, or the installations of a fan-out batch. */
-const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
-
 export function wireSubscribers(given: Given) {
   const { config, nats, redis, manager, names, index, registryStore, acks, bulkhead, deliveryStreams, orderRecords } = given;
-  const { directLimit, replica, clock, logger } = given;
+  const { shareOf, replica, clock, logger } = given;
   const eventLimits = eventLimitsOf(config, given.maxPayloadBytes);
   const giveBacks = createGiveBacks(redis, clock, () => given.state.phase === "stopping");
   const pulling = { ...given, connection: nats, acks, giveBacks, mayPull: registryStore.isCurrent };
@@ -73,11 +70,10 @@ export function wireSubscribers(given: Given) {
     const status = installationUuid === null ? undefined : index.installation(installationUuid)?.status;
     return pauseReason(status, config.brokenAction) === null;
   };
-  const limitOf = (app: string): number => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null));
   const parkedQueues = createParkedQueues({
     ...{ ...handling, attemptParked, attemptsSoon: attemptsSoonOf(given), heldBytes: createHeldBytes(config.readAhead) },
     isOwned: (app) => orderRecords.get(app) !== undefined,
-    limitOf,
+    limitOf: shareOf,
     onWake: given.wakeOwner,
   });
   const lookup = createDeliveryLookup(
@@ -85,12 +81,7 @@ export function wireSubscribers(given: Given) {
     { dedupTtlMs: config.dedupTtl, notesTtlMs: config.deliveryNotesTtl },
   );
   const findInStreams = createFindInStreams(nats, manager, names);
-  const deadLetterOf = async (delivery: Delivery): Promise<number | null> => {
-    const [history] = await lookup.find([delivery.id], [delivery.app]);
-    const located = history?.location?.stream === "dead-letters" ? await findInStreams.at(delivery.id, history.location) : null;
-    if (located?.stream !== "dead-letters" || dedupKeyOf(located.delivery) !== dedupKeyOf(delivery)) return null;
-    return stopsKey(located.reason) ? located.sequence : null;
-  };
+  const deadLetterOf = createStoppingDeadLetter({ find: lookup.find, at: findInStreams.at });
   const stopKeys = createStopKeys({ ...given, registry: index, streams: deliveryStreams, deadLetterOf });
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
@@ -99,8 +90,8 @@ export function wireSubscribers(given: Given) {
     countOf: (queue) => (mayLoseMessages(nats) ? Number.POSITIVE_INFINITY : parkedQueues.count(queue)),
     busyQueues: parkedQueues.busyQueues,
     takeRoom: given.share.take,
-    limitOf,
-    appMaxInFlight: config.appMaxInFlight,
+    limitOf: shareOf,
+    maxInFlightOf: given.maxInFlightOf,
   });
   replicaChannel.answerAsOwner(names.inFlight, () => (queueOwner.isOwner() ? queueOwner.inFlight() : null));
   replicaChannel.answerAsOwner(names.retryNow, (app) => queueOwner.retryNow(String(app)));
@@ -169,7 +160,7 @@ function attemptsSoonOf({ throttles, circuits, turns }: Given): (app: string) =>
 }
 
 /** Reasons for which an event's deliveries have to wait. */
-function waitsOf({ config, index, throttles, circuits, isQueueBusy, bulkhead, turns, deliveryStreams, directLimit }: Given) {
+function waitsOf({ config, throttles, circuits, isQueueBusy, bulkhead, turns, deliveryStreams, shareOf }: Given) {
   return {
     mustWait: ({ app, status }: Installation): boolean =>
       pauseReason(status, config.brokenAction) !== null ||
@@ -177,7 +168,7 @@ function waitsOf({ config, index, throttles, circuits, isQueueBusy, bulkhead, tu
       isQueueBusy({ app, installationUuid: null }) ||
       circuits.isOpen(app) ||
       bulkhead.isStalled(app),
-    isCrowded: (app: string): boolean => bulkhead.waitingOf(app) >= Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    isCrowded: (app: string): boolean => bulkhead.waitingOf(app) >= shareOf(app),
     waitingForApps: () => bulkhead.stalled() + turns.waiting(),
     beingStored: deliveryStreams.underWay,
   };
@@ -187,7 +178,7 @@ function eventLimitsOf(config: Config, maxPayloadBytes: () => number): EventLimi
   return {
     // A larger event would not fit into a stream together with what its messages add.
     get maxBytes() {
-      return Math.min(config.maxEventSize, maxPayloadBytes() - MESSAGE_OVERHEAD_BYTES);
+      return Math.min(config.maxEventSize, Math.max(0, maxPayloadBytes() - MESSAGE_OVERHEAD_BYTES));
     },
     maxHeaders: config.maxEventHeaders,
     maxDepth: config.maxEventDepth,

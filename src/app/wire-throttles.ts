@@ -18,12 +18,15 @@ export type ThrottleParts = ReturnType<typeof wireThrottles>;
 export function wireThrottles(given: Foundation & RegistryParts & StatusParts & CircuitParts & LatePorts) {
   const { config, index, registryStore, outboxOf, circuitOpen, dashboardUrl, wakeQueues, wakeProbes } = given;
   const { redis, replicas, clock, logger } = given;
-  const directLimit = (appMaxInFlight: number | null): number => Math.floor((appMaxInFlight ?? config.appMaxInFlight) / 2);
+  const maxInFlightOf = (app: string): number => index.app(app)?.maxInFlight ?? config.appMaxInFlight;
+  /** Half is for direct attempts; with 0 all of the app's deliveries go through its queue. */
+  const directLimit = (app: string): number => Math.floor(maxInFlightOf(app) / 2);
+  const shareOf = (app: string): number => Math.max(1, directLimit(app));
   const outbox = outboxOf(registryStore.recordsOf(THROTTLES), throttleName);
   const turns = createTurns({
     takeTokens: createTakeTokens({ lease: createLeaseTokens(redis), replicas: replicas.count, clock, random: Math.random, logger }),
     rateLimitOf: (app) => index.app(app)?.rateLimit ?? null,
-    maxInFlightOf: (app) => Math.max(1, directLimit(index.app(app)?.maxInFlight ?? null)),
+    shareOf,
     clock,
   });
   const throttles = createThrottles(
@@ -44,14 +47,14 @@ export function wireThrottles(given: Foundation & RegistryParts & StatusParts & 
   /** The limit that the app's attempts are at, over all replicas; null: none. */
   const paceOf = (app: string): AppPace | null => {
     const others = replicas.all().slice(1);
-    const paces = [turns.paces().get(app), ...others.map(({ load }) => load?.paces?.[app])];
+    const paces = [turns.paceOf(app), ...others.map(({ load }) => load?.paces?.[app])];
     return appPace(
       index.app(app)?.rateLimit?.perS ?? null,
-      paces.filter((pace) => pace !== undefined),
+      paces.filter((pace) => pace != null),
     );
   };
   return {
-    ...{ throttles, turns, directLimit, paceOf },
+    ...{ throttles, turns, maxInFlightOf, directLimit, shareOf, paceOf },
     throttleOutboxRelay: createOutboxRelay(outbox, clock, logger),
     /** Whether the app's throttle or circuit rejects attempts. May claim the circuit's probe. */
     isHeldBack: (app: string): boolean => throttles.isThrottled(app) || circuitOpen(app),

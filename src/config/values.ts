@@ -190,7 +190,7 @@ export function parseUrl(schemes: readonly string[]): (text: string) => string {
 export function parseNatsUrls(text: string): string {
   for (const part of parseUrl(["nats", "tls"])(text).split(",")) {
     const { pathname, search, hash } = new URL(part.trim());
-    // What was found may be a part of a password that was to be escaped.
+    // A part of a password that was to be escaped may be in it, so it is not shown.
     if (!["", "/"].includes(pathname) || search !== "" || hash !== "")
       throw new Error("found a path, a query or a fragment behind a server, wanted URLs such as nats://host:port");
   }

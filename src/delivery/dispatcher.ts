@@ -53,7 +53,7 @@ export interface DispatcherDependencies {
   readonly tracing: Tracing;
   readonly turns: Pick<Turns, "takeWithin" | "limitOf">;
   /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
-  readonly directLimit: (appMaxInFlight: number | null) => number;
+  readonly directLimit: (app: string) => number;
   /** Takes room for a delivery in the parked stream. @returns gives it back; null: its app has none left. By default there always is. */
   readonly takeRoom?: (delivery: Delivery) => (() => void) | null;
   /** A delivery was stored in a parked queue. */
@@ -130,7 +130,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
     const decision = admission.direct(delivery);
     if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace).then(() => {});
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
-    const limit = directLimit(decision.app.maxInFlight);
+    const limit = directLimit(delivery.app);
     if (limit === 0) return parkInApp(delivery, "bulkhead", trace, source);
 
     const suspensions = bulkhead.suspensions();

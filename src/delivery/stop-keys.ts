@@ -2,7 +2,7 @@
  * Stops the order keys of deliveries that the owner of the queues does not give up itself: a probe's, and those that expire in a queue
  * that nobody attempts. The owner finds the stop in the app's own queue (subscribers/ordered/key-stops.ts).
  */
-import type { OrderBy } from "../model/app.ts";
+import { mayStopKeys, type OrderBy } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { DeliveryStreams, MessageRef, ParkedQueue, RegistryView } from "./ports.ts";
@@ -20,9 +20,9 @@ export interface StopKeysDependencies {
 
 export function createStopKeys({ registry, streams, onParked, deadLetterOf, clock }: StopKeysDependencies) {
   /** Null: its app's record lets nothing stop a key. */
-  const stoppingOrder = ({ app: slug }: Delivery): OrderBy | null => {
-    const app = registry.app(slug);
-    return app === undefined || app.orderBy === "none" || app.onExhausted !== "stop" ? null : app.orderBy;
+  const stoppingOrder = (delivery: Delivery): OrderBy | null => {
+    const app = registry.app(delivery.app);
+    return mayStopKeys(app) ? app.orderBy : null;
   };
 
   /** The delivery is a dead letter, which may stop its key. */

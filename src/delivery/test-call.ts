@@ -63,10 +63,7 @@ export function createTestCall(dependencies: TestCallDependencies) {
     };
     const share = `test:${app}`;
     const destination = destinationOf(installation.uuid);
-    if (bulkhead.isSuspended())
-      throw new AppError("NATS_UNREACHABLE", "no attempt starts while NATS does not answer; /readyz says what is wrong", {
-        retryable: true,
-      });
+    if (bulkhead.isSuspended()) throw new AppError("NATS_UNREACHABLE", "no attempt starts while NATS does not answer", { retryable: true });
     if (!bulkhead.tryEnter(share, MAX_AT_ONCE, destination))
       throw new AppError(
         "BUSY",

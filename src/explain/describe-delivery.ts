@@ -1,7 +1,7 @@
 /** Describes one delivery: adds what the registry, the circuit and the parked queue say now to what was found of it. */
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { messagesBefore } from "../jetstream/queue-span.ts";
-import { type App, type Installation, isOrdered } from "../model/app.ts";
+import { type App, type Installation, isOrdered, mayStopKeys } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
 import type { DeliveryHistory, LocatedDelivery, RemainingEvent, StoredEvent } from "../model/delivery-location.ts";
 import type { BrokenAction } from "../model/installation-pause.ts";
@@ -43,15 +43,13 @@ export interface DescribeOptions {
   readonly maxParkedAgeMs: number;
   readonly probeIntervalMs: number;
   readonly brokenAction: BrokenAction;
-  /** The max_in_flight of an app whose record has none. */
-  readonly appMaxInFlight: number;
 }
 
 type LocatedParked = LocatedDelivery & { stream: "parked" };
 
 export function createDescribeDelivery(dependencies: DescribeDependencies, options: DescribeOptions): DescribeDelivery {
   const { registry, index, clock } = dependencies;
-  const { circuitOf, throttleOf, stoppedApps, stopOf, paceOf, queueSpan, oldestParked } = dependencies.sources;
+  const { circuitOf, throttleOf, stoppedApps, stopOf, paceOf, maxInFlightOf, queueSpan, oldestParked } = dependencies.sources;
   const { maxParkedAgeMs, probeIntervalMs, brokenAction } = options;
 
   const probeDueAt = async ({ status, uuid }: Installation): Promise<number | null> => {
@@ -64,7 +62,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
   const askedFor = new WeakMap<Notes, ReturnType<typeof stoppedApps>>();
 
   const stopping = async (app: App | undefined, located: LocatedDelivery | null, notes: Notes): Promise<KeyStop | null> => {
-    if (located === null || !isOrdered(app) || app?.onExhausted !== "stop") return null;
+    if (located === null || !mayStopKeys(app)) return null;
     const asked = askedFor.get(notes) ?? stoppedApps();
     askedFor.set(notes, asked);
     const stopped = await asked;
@@ -82,9 +80,11 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     (await oldestParked(queueOf(located)))?.source.sequence === located.sequence;
 
   const paceOfParked = async (located: LocatedParked): Promise<PacedWait | null> => {
-    const pace = paceOf(located.delivery.app);
+    const { app } = located.delivery;
+    const pace = paceOf(app);
     if (pace === null) return null;
-    const span = await queueSpan(queueOf(located));
+    // In an ordered app others come first, wherever they are in the queue.
+    const span = isOrdered(index.app(app)) ? null : await queueSpan(queueOf(located));
     return { ...pace, ahead: span === null ? 0 : messagesBefore(span, located.sequence) };
   };
 
@@ -98,7 +98,7 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
       throttle: throttleOf(app),
       stop: await stopping(registered.app, located, notes),
       pace: located?.stream === "parked" ? await paceOfParked(located) : null,
-      maxInFlight: registered.app?.maxInFlight ?? options.appMaxInFlight,
+      maxInFlight: maxInFlightOf(app),
       attempts: knownAttempts(ownRows, located?.delivery.attempts ?? []),
       probeDueAt: registered.installation === undefined ? null : await probeDueAt(registered.installation),
       isOldest: located?.stream === "parked" && waitsForProbe && (await isOldest(located)),

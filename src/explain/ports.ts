@@ -28,6 +28,7 @@ export interface DeliverySources {
   stopOf(located: LocatedDelivery, orderBy: OrderBy): Promise<KeyStop | null>;
   /** The limit that the app's attempts are at; null: none. */
   paceOf(app: string): AppPace | null;
+  maxInFlightOf(app: string): number;
   queueSpan: ReadQueueSpan;
   oldestParked(queue: ParkedQueue): Promise<ParkedDelivery | null>;
 }

@@ -100,8 +100,8 @@ export function unreachableOr(error: unknown): unknown {
   const answer = error.api_error;
   if (isStoreFull(error))
     return new AppError("STORE_FULL", `JetStream has no room left (${natsReason(error)})`, { retryable: true, cause: error });
-  let why = `NATS does not answer (${natsReason(error)}); /readyz says what is wrong`;
-  if (isStreamMissing(error)) why = "a stream or the registry bucket is missing; /readyz names it";
+  let why = `NATS does not answer (${natsReason(error)})`;
+  if (isStreamMissing(error)) why = "a stream or the registry bucket is missing";
   else if (answer !== undefined) why = `JetStream refused the request (${answer.description})`;
   return new AppError("NATS_UNREACHABLE", why, { retryable: true, cause: error });
 }

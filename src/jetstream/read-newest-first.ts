@@ -7,7 +7,7 @@
  *           costs few requests although its sequences are far apart.
  */
 import type { JetStreamManager, NatsConnection, StreamState } from "nats";
-import { messageOf, readForwards, type StreamMessage } from "./read-stream.ts";
+import { readForwards, type StreamMessage, streamMessageOf } from "./read-stream.ts";
 import { FEW_OTHERS, readSubject } from "./read-subject.ts";
 import { nextMessage } from "./stored-message.ts";
 
@@ -125,7 +125,7 @@ export function spansOf(connection: NatsConnection, manager: JetStreamManager, s
 export function queueSpansOf(connection: NatsConnection, manager: JetStreamManager, stream: string, subject: string): ReadSpan {
   return async function* (span) {
     for await (const message of readSubject(connection, manager, { stream, subject, ...span, mostOthers: FEW_OTHERS }))
-      yield messageOf(message);
+      yield streamMessageOf(message);
   };
 }
 

@@ -90,7 +90,7 @@ async function* readBySubject(
     return found === null || found.seq > to ? null : found;
   };
   for (let next = await nextFrom(from); next !== null; ) {
-    if (next.seq === to) return yield messageOf(next);
+    if (next.seq === to) return yield streamMessageOf(next);
     const { name } = await manager.consumers.add(stream, {
       ...temporary(),
       ...(subject === ">" ? {} : { filter_subject: subject }),
@@ -102,7 +102,7 @@ async function* readBySubject(
         const pulled = await pull(connection, stream, name, batch, taken);
         ({ isWhole } = pulled);
         taken += pulled.messages.length;
-        const messages: readonly StreamMessage[] = pulled.messages.length > 0 ? pulled.messages : [messageOf(next)];
+        const messages: readonly StreamMessage[] = pulled.messages.length > 0 ? pulled.messages : [streamMessageOf(next)];
         for (const message of messages) {
           if (message.sequence > to) return;
           yield message;
@@ -115,7 +115,7 @@ async function* readBySubject(
   }
 }
 
-export function messageOf({ seq, subject, data, header, time }: StoredMsg): StreamMessage {
+export function streamMessageOf({ seq, subject, data, header, time }: StoredMsg): StreamMessage {
   return { sequence: seq, subject, data, headers: header, storedAt: time.getTime() };
 }
 

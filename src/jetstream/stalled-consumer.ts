@@ -57,10 +57,10 @@ type Waiting = "for a delivery" | "for acks";
 interface CheckState {
   /** The consumer's counters at the first check that found messages waiting, and the time of that check; null: none wait. */
   suspicion: { readonly counters: string; readonly since: number } | null;
-  lastCheckAt: number;
+  stallCheckAt: number;
   isChecking: boolean;
   /** STALL-4. */
-  lastSkippedAt: number;
+  skippedCheckAt: number;
   /** The queue held more than the consumer counted. */
   hadMore: boolean;
 }
@@ -71,7 +71,7 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
   const { quietMs = QUIET_MS } = options;
   const workQueueSubject = options.settings.isWorkQueue ? options.settings.filterSubject : null;
   const ackMonitor = createAckMonitor(dependencies, options.settings);
-  const state: CheckState = { suspicion: null, lastCheckAt: 0, isChecking: false, lastSkippedAt: clock.now(), hadMore: false };
+  const state: CheckState = { suspicion: null, stallCheckAt: 0, isChecking: false, skippedCheckAt: clock.now(), hadMore: false };
 
   const storedMessages = async (): Promise<number> => {
     if (workQueueSubject === null) return 0;
@@ -134,21 +134,21 @@ export function createStalledConsumer(dependencies: StalledConsumerDependencies,
     state.hadMore = hasMore;
   };
 
-  /** @returns the check that is due; null: none */
-  const dueCheck = (quietSince: number): (() => Promise<void>) | null => {
+  /** Counts as its time. @returns the check that is due; null: none */
+  const takeDueCheck = (quietSince: number): (() => Promise<void>) | null => {
     const now = clock.now();
-    if (now - quietSince >= quietMs && now - state.lastCheckAt >= quietMs) {
-      state.lastCheckAt = now;
+    if (now - quietSince >= quietMs && now - state.stallCheckAt >= quietMs) {
+      state.stallCheckAt = now;
       return checkNow;
     }
-    if (workQueueSubject === null || now - state.lastSkippedAt < SKIPPED_EVERY_MS || !mayLoseMessages(connection)) return null;
-    state.lastSkippedAt = now;
+    if (workQueueSubject === null || now - state.skippedCheckAt < SKIPPED_EVERY_MS || !mayLoseMessages(connection)) return null;
+    state.skippedCheckAt = now;
     return () => restoreSkipped(workQueueSubject);
   };
 
   return {
     check(quietSince) {
-      const due = state.isChecking ? null : dueCheck(quietSince);
+      const due = state.isChecking ? null : takeDueCheck(quietSince);
       if (due === null) return;
       state.isChecking = true;
       due()

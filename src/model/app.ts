@@ -53,6 +53,11 @@ export function isOrdered(app: App | undefined): boolean {
   return app !== undefined && app.orderBy !== "none";
 }
 
+/** Whether a dead letter of the app may stop an order key. */
+export function mayStopKeys(app: App | undefined): app is App {
+  return isOrdered(app) && app?.onExhausted === "stop";
+}
+
 export const INSTALLATION_STATUSES = ["active", "broken", "disabled"] as const;
 
 export type InstallationStatus = (typeof INSTALLATION_STATUSES)[number];

@@ -10,7 +10,7 @@ import type { Attempt } from "../delivery/attempt.ts";
 import type { Dispatcher } from "../delivery/dispatcher.ts";
 import type { Bulkhead } from "../delivery/limits/bulkhead.ts";
 import type { DestinationOf } from "../delivery/limits/destination.ts";
-import type { MessageRef, RegistryView } from "../delivery/ports.ts";
+import type { MessageRef } from "../delivery/ports.ts";
 import type { Turn, Turns } from "../delivery/throttle/turns.ts";
 import type { TracePosition, Tracing } from "../delivery/tracing-ports.ts";
 import type { Delivery } from "../model/delivery.ts";
@@ -27,7 +27,6 @@ export type SendStart =
 export type Send = (delivery: Delivery, source: MessageRef, mayPark: boolean) => SendStart;
 
 export interface SendDependencies {
-  readonly registry: RegistryView;
   readonly admission: Admission;
   readonly bulkhead: Bulkhead;
   readonly turns: Pick<Turns, "takeWithin" | "limitOf">;
@@ -36,7 +35,7 @@ export interface SendDependencies {
   readonly dispatcher: Pick<Dispatcher, "apply" | "dispatch" | "park">;
   readonly tracing: Tracing;
   /** Limit of the app's concurrent attempts from here; with 0 all its deliveries go through its queue. */
-  readonly directLimit: (appMaxInFlight: number | null) => number;
+  readonly directLimit: (app: string) => number;
   /** Takes room for the delivery in the parked stream. @returns gives it back; null: its app has none left */
   readonly takeRoom: (delivery: Delivery) => (() => void) | null;
 }
@@ -44,7 +43,7 @@ export interface SendDependencies {
 const QUEUED = new Set(["ordered", "broken", "disabled"]);
 
 export function createSend(dependencies: SendDependencies): Send {
-  const { registry, admission, bulkhead, turns, destinationOf, attempt, dispatcher, tracing, directLimit, takeRoom } = dependencies;
+  const { admission, bulkhead, turns, destinationOf, attempt, dispatcher, tracing, directLimit, takeRoom } = dependencies;
 
   const traced = (delivery: Delivery, work: (span: TracePosition) => Promise<void>): Promise<void> =>
     tracing.start("replay", delivery.event, (span) => tracing.deliver(span, delivery, work));
@@ -71,7 +70,7 @@ export function createSend(dependencies: SendDependencies): Send {
 
   return (delivery, source, mayPark) => {
     const { app } = delivery;
-    const limit = directLimit(registry.app(app)?.maxInFlight ?? null);
+    const limit = directLimit(app);
     const destination = destinationOf(delivery.installationUuid);
     const share = Math.max(1, Math.floor(Math.min(limit, turns.limitOf(app)) / 2));
     // The slot comes first: admission may claim the probe of an open circuit, which then has to be made.

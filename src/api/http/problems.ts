@@ -75,7 +75,7 @@ const REMEDIES: Partial<Record<ErrorCode, string>> = {
 
 function detailOf({ code, message, retryable }: AppError): string {
   const remedy = REMEDIES[code] ?? (code === "CONFLICT" && retryable ? "repeat the call" : undefined);
-  return remedy === undefined || message.includes("/readyz") ? message : `${message}; ${remedy}`;
+  return remedy === undefined ? message : `${message}; ${remedy}`;
 }
 
 /** @param contentType the call's Content-Type @param accepts the types that the call takes; both for a 415 */

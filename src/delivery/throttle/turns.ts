@@ -25,8 +25,10 @@ export interface Turns {
   waiting(): number;
   /** Concurrent attempts that the receiver takes, as far as this replica knows. */
   limitOf(app: string): number;
-  /** App → its pace on this replica, for apps that have one or whose attempts wait for their turn. */
-  paces(): ReadonlyMap<string, ReplicaPace>;
+  /** The app's pace on this replica; null: it has none, and none of its attempts waits for its turn. */
+  paceOf(app: string): ReplicaPace | null;
+  /** App → its pace, where it has one. */
+  paces(): Iterable<readonly [app: string, pace: ReplicaPace]>;
   /** Turns that the app has within `ms`, as far as this replica knows; at least one. */
   countWithin(app: string, ms: number): number;
   onAttempt(attempt: Pick<AttemptRecord, "app" | "delivery" | "outcome" | "responseCode" | "pauseMs" | "startedAt" | "endedAt">): void;
@@ -44,7 +46,7 @@ export interface TurnsDependencies {
   readonly takeTokens: TakeTokens;
   readonly rateLimitOf: (app: string) => RateLimit | null;
   /** Concurrent direct attempts of the app by its record. */
-  readonly maxInFlightOf: (app: string) => number;
+  readonly shareOf: (app: string) => number;
   readonly clock: Clock;
 }
 
@@ -81,7 +83,7 @@ function createTurnQueues({
   rateLimitOf,
   rateOf,
   clock,
-}: Omit<TurnsDependencies, "maxInFlightOf"> & { readonly rateOf: (app: string) => number }): TurnQueues {
+}: Omit<TurnsDependencies, "shareOf"> & { readonly rateOf: (app: string) => number }): TurnQueues {
   const queues = new Map<string, Queue>();
 
   const queueOf = (app: string): Queue => {
@@ -140,17 +142,14 @@ function createTurnQueues({
   return { queues, queueOf, pump };
 }
 
-export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: TurnsDependencies): Turns {
+export function createTurns({ takeTokens, rateLimitOf, shareOf, clock }: TurnsDependencies): Turns {
   const paces = new Map<string, Pace>();
   let isClosed = false;
   let waiting = 0;
 
-  const paceOf = (app: string): Pace => {
-    let pace = paces.get(app);
-    if (pace === undefined) {
-      pace = createPace();
-      paces.set(app, pace);
-    }
+  const learned = (app: string): Pace => {
+    const pace = paces.get(app) ?? createPace();
+    paces.set(app, pace);
     return pace;
   };
 
@@ -179,6 +178,14 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
     return Math.max(0, Math.max(queue.nextAt, queue.tokenAt) - clock.now()) + (queue.waiters.length * 1_000) / perSecond(app);
   };
 
+  const paceOf = (app: string): ReplicaPace | null => {
+    const now = clock.now();
+    const queue = queues.get(app);
+    const isWaiting = queue !== undefined && queue.waiters.length > 0 && Math.max(queue.nextAt, queue.tokenAt) > now;
+    const [perS, atOnce] = [finite(paces.get(app)?.rate(now)), finite(paces.get(app)?.limit(now))];
+    return perS === null && atOnce === null && !isWaiting ? null : { perS, atOnce, isWaiting };
+  };
+
   const isFree = (app: string): boolean => perSecond(app) === Number.POSITIVE_INFINITY && (queues.get(app)?.waiters.length ?? 0) === 0;
 
   return {
@@ -197,28 +204,23 @@ export function createTurns({ takeTokens, rateLimitOf, maxInFlightOf, clock }: T
 
     limitOf: (app) => paces.get(app)?.limit(clock.now()) ?? Number.POSITIVE_INFINITY,
 
-    paces() {
-      const now = clock.now();
-      const paceOf = (app: string): ReplicaPace => {
-        const queue = queues.get(app);
-        const isWaiting = queue !== undefined && queue.waiters.length > 0 && Math.max(queue.nextAt, queue.tokenAt) > now;
-        const pace = paces.get(app);
-        return { perS: finite(pace?.rate(now)), atOnce: finite(pace?.limit(now)), isWaiting };
-      };
-      const known = [...new Set([...paces.keys(), ...queues.keys()])].map((app) => [app, paceOf(app)] as const);
-      return new Map(known.filter(([, { perS, atOnce, isWaiting }]) => perS !== null || atOnce !== null || isWaiting));
+    paceOf,
+    *paces() {
+      for (const app of new Set([...paces.keys(), ...queues.keys()])) {
+        const pace = paceOf(app);
+        if (pace !== null) yield [app, pace];
+      }
     },
 
     countWithin: (app, ms) => Math.max(1, Math.ceil((perSecond(app) * ms) / 1_000)),
 
     onAttempt({ app: { slug }, delivery, outcome, responseCode, pauseMs, startedAt, endedAt }) {
       if (isTestCall(delivery)) return;
-      if (outcome === "delivered") paceOf(slug).accepted(endedAt);
-      else if (responseCode === REFUSED_CODE || pauseMs !== null)
-        paceOf(slug).refused({ startedAt, endedAt, pauseMs }, maxInFlightOf(slug));
+      if (outcome === "delivered") learned(slug).accepted(endedAt);
+      else if (responseCode === REFUSED_CODE || pauseMs !== null) learned(slug).refused({ startedAt, endedAt, pauseMs }, shareOf(slug));
     },
 
-    released: (app) => paceOf(app).released(clock.now(), maxInFlightOf(app)),
+    released: (app) => learned(app).released(clock.now(), shareOf(app)),
 
     wake(app) {
       const queue = queues.get(app);

@@ -39,7 +39,9 @@ export async function answerAboutOrder(term: OwnerTerm | null, asked: unknown): 
   const question = asked as Question;
   switch (question.about) {
     case "apps":
-      return Object.fromEntries([...apps.all()].flatMap(([slug, { stops }]) => (stops.all() === null ? [] : [[slug, stops.all()]])));
+      return Object.fromEntries(
+        [...apps.all()].map(([slug, { stops }]) => [slug, stops.all()] as const).filter(([, stops]) => stops !== null),
+      );
     case "delivery":
       return { stop: apps.get(question.app)?.stops.of(question) ?? null };
     case "first":

@@ -76,6 +76,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     async prepare(): Promise<void> {
       await takeInHand();
       if (isActive()) storingWaiting.startLater();
+      refresh().catch(() => {});
     },
 
     accept(delivery: Delivery, event: HeldEvent, mayBeDone: boolean): void {
@@ -220,19 +221,19 @@ function createTaking({ app, index, queues, keyStops, pump, clock, logger, isAct
 
 type Pump = ReturnType<typeof createPump>;
 
-interface PumpDependencies extends Pick<OrderedPorts, "registry" | "clock" | "appMaxInFlight"> {
+interface PumpDependencies extends Pick<OrderedPorts, "clock" | "maxInFlightOf"> {
   readonly app: string;
   readonly index: OrderIndex;
   readonly isActive: () => boolean;
 }
 
 /** Starts what may start, as many at once as the app may have in flight. */
-function createPump({ app, registry, clock, appMaxInFlight, index, isActive }: PumpDependencies, run: (entry: Entry) => Promise<void>) {
+function createPump({ app, clock, maxInFlightOf, index, isActive }: PumpDependencies, run: (entry: Entry) => Promise<void>) {
   let isOpen = false;
   /** Milliseconds since the epoch. */
   let pausedUntil = 0;
   let cancel = (): void => {};
-  const hasSlot = (): boolean => index.started.size < (registry.app(app)?.maxInFlight ?? appMaxInFlight);
+  const hasSlot = (): boolean => index.started.size < maxInFlightOf(app);
 
   const start = (): void => {
     cancel();

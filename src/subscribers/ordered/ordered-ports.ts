@@ -27,7 +27,7 @@ export interface OrderedPorts {
   readonly isFlowing: (queue: ParkedQueue) => boolean;
   /** Takes room for a delivery in the parked stream. @returns gives it back; null: its app has none left */
   readonly takeRoom: (delivery: Delivery) => (() => void) | null;
-  readonly appMaxInFlight: number;
+  readonly maxInFlightOf: (app: string) => number;
   /** Whether this replica owns the queues, in the term for which this was made. */
   readonly isOwner: () => boolean;
   readonly fence: Fence;

@@ -19,7 +19,13 @@ let questions = 0;
 function describeWith(stops: ReadonlyMap<string, AppStops> | null) {
   questions = 0;
   const sources: Partial<DeliverySources> = {
-    ...{ circuitOf: () => ({ state: "closed" }) as const, throttleOf: () => null, paceOf: () => null, stopOf: async () => null },
+    ...{
+      circuitOf: () => ({ state: "closed" }) as const,
+      throttleOf: () => null,
+      paceOf: () => null,
+      maxInFlightOf: () => 1,
+      stopOf: async () => null,
+    },
     async stoppedApps() {
       questions++;
       return stops;
@@ -31,7 +37,7 @@ function describeWith(stops: ReadonlyMap<string, AppStops> | null) {
   };
   return createDescribeDelivery(
     { sources: sources as DeliverySources, index: index as never, registry: {} as never, clock: createManualClock() },
-    { maxParkedAgeMs: 1, probeIntervalMs: 1, brokenAction: "park", appMaxInFlight: 1 },
+    { maxParkedAgeMs: 1, probeIntervalMs: 1, brokenAction: "park" },
   );
 }
 

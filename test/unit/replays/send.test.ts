@@ -28,7 +28,6 @@ async function sendIn({ decision = OPEN, directLimit = 16, turn = "granted", has
   const bulkhead = createBulkhead(createManualClock(), { maxInFlight: 100, maxPerDestination: 100, maxWaitMs: 500 });
   for (let n = 0; n < fresh; n++) await bulkhead.enter("acme", directLimit, "https://acme.example");
   const send = createSend({
-    registry: { app: () => app, installation: () => installation },
     admission: { direct: () => decision, parked: () => decision },
     bulkhead,
     turns: { takeWithin: () => turn, limitOf: () => Number.POSITIVE_INFINITY },

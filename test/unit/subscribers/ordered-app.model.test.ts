@@ -407,7 +407,7 @@ class World {
         isDeadLetter: (sequence) => alive(() => this.deadLetters.has(sequence)),
         isReadBefore: (sequence) => alive(() => owner.readTo >= Math.min(sequence - 1, this.events.length)),
         parkedStream: "PARKED",
-        appMaxInFlight: 2,
+        maxInFlightOf: () => 2,
         takeRoom: () => () => {},
       },
       "acme",

@@ -23,8 +23,6 @@ test.each<[ErrorCode, string, string]>([
   expect(detailOf(code, message)).toBe(`${message}; ${remedy}`);
 });
 
-test("a detail that says what to do, or a conflict that stays, has no more", () => {
-  const message = "NATS does not answer (no answer in time); /readyz says what is wrong";
-  expect(detailOf("NATS_UNREACHABLE", message)).toBe(message);
+test("the detail of a conflict that stays has no more", () => {
   expect(detailOf("CONFLICT", "there is a replay r1", false)).toBe("there is a replay r1");
 });

@@ -37,7 +37,7 @@ function createStore() {
 const noTokens: TakeTokens = async () => ({ granted: 0, waitMs: 1_000 });
 
 function turnsWith(takeTokens: TakeTokens = noTokens): Turns {
-  return createTurns({ takeTokens, rateLimitOf: () => limit, maxInFlightOf: () => 16, clock });
+  return createTurns({ takeTokens, rateLimitOf: () => limit, shareOf: () => 16, clock });
 }
 
 const answered = (turns: Turns, startedAt: number, code: number, pauseMs: number | null = null): void =>
