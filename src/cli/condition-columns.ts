@@ -1,7 +1,7 @@
 /** The condition of an app and its troubles, in the words of the page. */
 import type { AppAtAGlance } from "../client/api-types.generated.ts";
 import { type ConditionKind, conditionOf } from "../client/app-condition.ts";
-import { troublesOf } from "../client/app-state.ts";
+import { troublesOf, unknownText } from "../client/app-state.ts";
 import type { Output } from "./output.ts";
 import type { Column, Style } from "./table.ts";
 
@@ -17,7 +17,7 @@ export function conditionColumns<T>(of: (row: T) => AppAtAGlance | undefined, { 
       return app && read(app);
     };
   const nameOf = ifSeen((app) => conditionOf(app).text.toLowerCase());
-  const troubleOf = ifSeen((app) => troublesOf(app, shown).join(" "));
+  const troubleOf = ifSeen((app) => [...troublesOf(app, shown), unknownText(app) ?? []].flat().join(" "));
   return {
     state: { title: "STATE", cell: (row) => nameOf(row) ?? null, style: ifSeen((app) => CONDITION_STYLES[conditionOf(app).kind]) },
     why: { title: "WHY", cell: (row) => troubleOf(row) ?? null, isDetail: true },

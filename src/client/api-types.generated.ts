@@ -56,13 +56,13 @@ export interface AppAtAGlance {
     readonly until: string;
     readonly response_code: number;
   } | null;
-  /** Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped. */
+  /** Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped, or when it is `unknown`. */
   readonly stopped: {
     /** Stopped keys. */
     readonly keys: number;
     readonly oldest: KeyStop;
   } | null;
-  /** Deliveries in the app's own queue have waited for more than 10 s although they may be attempted: for its `rate_limit`, for the pace that its receiver takes, for earlier ones of its order, or for a slot of its `max_in_flight`. Null when none has. */
+  /** Deliveries in the app's own queue have waited for more than 10 s although they may be attempted: for its `rate_limit`, for the pace that its receiver takes, for earlier ones of its order, or for a slot of its `max_in_flight`. Null when none has, or when it is `unknown`. */
   readonly waiting: {
     /** When the oldest of them was parked first. */
     readonly since: string;
@@ -72,6 +72,8 @@ export interface AppAtAGlance {
     /** Attempts at once that the receiver takes, or that max_in_flight allows. */
     readonly at_once: number | null;
   } | null;
+  /** Members that are null because they can't be read now; otherwise null means that no key is stopped, or nothing waits. */
+  readonly unknown: ReadonlyArray<"stopped" | "waiting">;
   readonly health: AppHealth;
   /** All parked deliveries: in the app's own queue and in those of its installations. */
   readonly parked: number | null;

@@ -41,7 +41,7 @@ export function conditionOf(app: AppAtAGlance): Condition {
 }
 
 function nameOf(app: AppAtAGlance): ConditionName {
-  const { installations, health, circuit, stopped, throttled, waiting } = app;
+  const { installations, health, circuit, stopped, throttled, waiting, unknown } = app;
   const { attempts } = dayOf(app);
   if (health.state === "failing") return "failing";
   if (installations.broken > 0) return "broken";
@@ -53,7 +53,7 @@ function nameOf(app: AppAtAGlance): ConditionName {
   if (waiting !== null) return "waiting";
   if (installedOf(app) === 0) return "not installed";
   if (installations.disabled === installedOf(app)) return "disabled";
-  if (attempts === null || health.attempts === null) return "unknown";
+  if (attempts === null || health.attempts === null || unknown.length > 0) return "unknown";
   return attempts === 0 ? "idle" : "healthy";
 }
 

@@ -21,6 +21,8 @@ export function appStateOf(app: AppAtAGlance, shown: Shown): string {
   const troubles = troublesOf(app, shown);
   if (troubles.length > 0) return troubles.join(" ");
   const { attempts, failures } = app.health;
+  const unknown = unknownText(app);
+  if (unknown !== null) return unknown;
   if (attempts === null) return "How it works now is unknown, because Redis does not answer.";
   if (attempts === 0) return `No attempts in the last 15 minutes${lastSuccess(app, shown)}.`;
   const delivered = whole.format(attempts - (failures ?? 0));
@@ -78,6 +80,12 @@ function stoppedText({ keys, oldest }: NonNullable<AppAtAGlance["stopped"]>, { t
   const what = keys === 1 ? "An order key is stopped" : `${whole.format(keys)} order keys are stopped, the first`;
   const frees = "Replay, resend or delete it, or set on_exhausted to continue.";
   return `${what} by dead letter ${oldest.dead_letter} since ${time(oldest.since)}: deliveries behind it wait. ${frees}`;
+}
+
+/** Null: everything that could be wrong is known. */
+export function unknownText({ unknown }: AppAtAGlance): string | null {
+  const what = { stopped: "a dead letter stops an order key", waiting: "deliveries wait" };
+  return unknown.length === 0 ? null : `Whether ${unknown.map((member) => what[member]).join(" or ")} is not known now.`;
 }
 
 function allAttempts({ health: { attempts, blocked, sender_failed: failed } }: AppAtAGlance): number {

@@ -66,9 +66,12 @@ export function createDescribeDelivery(dependencies: DescribeDependencies, optio
     const asked = askedFor.get(notes) ?? stoppedApps();
     askedFor.set(notes, asked);
     const stopped = await asked;
-    if (stopped === null)
+    const ofApp = stopped === null ? null : stopped.get(app.slug);
+    if (ofApp === undefined) return null;
+    const found = ofApp && (await stopOf(located, app.orderBy));
+    if (found === null)
       notes.add("The replica that owns the queues does not answer: whether a dead letter has stopped an order is not known.");
-    return stopped?.has(app.slug) ? stopOf(located, app.orderBy) : null;
+    return found?.stop ?? null;
   };
 
   const queueOf = ({ delivery, ofInstallation }: LocatedParked): ParkedQueue => ({

@@ -22,10 +22,10 @@ export interface DeliverySources {
   circuitOf(app: string): CircuitState;
   /** Null: the app is not throttled. */
   throttleOf(app: string): Throttle | null;
-  /** The apps with stopped order keys; null: the owner of the queues does not answer. */
-  stoppedApps(): Promise<ReadonlyMap<string, AppStops> | null>;
-  /** The delivery that stops this one's order key, perhaps itself; null: none, as far as is known. */
-  stopOf(located: LocatedDelivery, orderBy: OrderBy): Promise<KeyStop | null>;
+  /** The apps with stopped order keys, and null for an app of which it is not known; null: the owner of the queues does not answer. */
+  stoppedApps(): Promise<ReadonlyMap<string, AppStops | null> | null>;
+  /** The delivery that stops this one's order key, perhaps itself, if any does; null: it is not known. */
+  stopOf(located: LocatedDelivery, orderBy: OrderBy): Promise<{ readonly stop: KeyStop | null } | null>;
   /** The limit that the app's attempts are at; null: none. */
   paceOf(app: string): AppPace | null;
   maxInFlightOf(app: string): number;

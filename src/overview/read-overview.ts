@@ -1,10 +1,11 @@
 /**
  * All apps at a glance: their records, circuits, health, parked deliveries, dead letters, and attempts of the last 24 hours.
- * Values that can't be read now are null and listed as a problem; they are never shown as zero.
+ * Values that can't be read now are null and listed as a problem; they are never shown as zero. Each look fails by itself. Where null may
+ * also mean that there is nothing, the app's `unknown` names what is not known.
  */
 
 import type { SubjectCounts } from "../jetstream/subject-counts.ts";
-import { type App, isOrdered } from "../model/app.ts";
+import { type App, mayStopKeys } from "../model/app.ts";
 import { AppError, messageOf } from "../model/app-error.ts";
 import type { CircuitState } from "../model/circuit-state.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
@@ -51,8 +52,8 @@ export interface ReadOverviewDependencies {
   readonly circuitOf: (app: string) => CircuitState;
   /** Null: the app is not throttled. */
   readonly throttleOf: (app: string) => Throttle | null;
-  /** The apps with stopped order keys; null: the owner of the queues does not answer. */
-  readonly keyStops: () => Promise<ReadonlyMap<string, AppStops> | null>;
+  /** The apps with stopped order keys, and null for an app of which it is not known; null: the owner of the queues does not answer. */
+  readonly keyStops: () => Promise<ReadonlyMap<string, AppStops | null> | null>;
   /** When the app began to fail; null: it is healthy. */
   readonly failingSince: (app: string) => number | null;
   /** @throws AppError REDIS_UNREACHABLE */
@@ -70,6 +71,7 @@ export interface ReadOverviewDependencies {
 /** How long counts from Redis and NATS are reused. The registry is always read. */
 const FRESH_MS = 1_000;
 const BUS_TIMEOUT_MS = 2_000;
+const OWNER_SILENT = new Error("the replica that owns the queues does not answer, or not about every app yet");
 
 export function createReadOverview(dependencies: ReadOverviewDependencies): ReadOverview {
   const { index, clock } = dependencies;
@@ -115,61 +117,70 @@ interface Counts {
   readonly volumes: ReadonlyMap<string, readonly Volume[]> | null;
   readonly recent: ReadonlyMap<string, RecentAttempts> | null;
   readonly streams: SubjectCounts | null;
-  readonly stops: ReadonlyMap<string, AppStops> | null;
-  readonly waiting: ReadonlyMap<string, WaitingApp> | null;
+  readonly stops: ReadonlyMap<string, AppStops | null> | null;
+  readonly waiting: ReadonlyMap<string, WaitingApp | null> | null;
   readonly problems: readonly OverviewProblem[];
 }
 
-const FROM_REDIS = [
-  "attempts",
-  "delivered",
-  "health.attempts",
-  "health.failures",
-  "health.by_code",
-  "health.blocked",
-  "health.sender_failed",
-  "health.last_success_at",
-];
+const VOLUMES = ["attempts", "delivered"];
 
-const FROM_NATS = ["parked", "parked_in_app_queue", "waiting", "dead_letters", "unreadable"];
+const RECENT = ["health.attempts", "health.failures", "health.by_code", "health.blocked", "health.sender_failed", "health.last_success_at"];
+
+const COUNTS = ["parked", "parked_in_app_queue", "dead_letters", "unreadable"];
 
 async function readCounts(
   dependencies: ReadOverviewDependencies & { readonly recentOfApps: ReadRecentOfApps },
   apps: readonly App[],
   at: number,
 ): Promise<Counts> {
-  const { volumes, recentOfApps, subjectCounts, keyStops, isBusUp, circuitOf, throttleOf, clock } = dependencies;
-  const problems: OverviewProblem[] = [];
+  const { recentOfApps, keyStops, isBusUp, circuitOf, throttleOf, oldestInAppQueue, clock } = dependencies;
+  const { problems, add, unless } = createProblems();
+  const hours = lastHours(at);
+  const slugs = apps.map(({ slug }) => slug);
+  const volumes = dependencies.volumes(slugs, hours);
+  const recent = volumes.then((ofApps) => recentOfApps(apps, ofApps, hours.at(-1) ?? at));
+
+  const { inTime, end } = createDeadline(clock);
+  const fromNats = <T>(read: () => Promise<T>): Promise<T> => (isBusUp() ? inTime(read()) : Promise.reject(busUnreachable()));
+  const counts = fromNats(dependencies.subjectCounts);
+  const isHeldBack = (app: string): boolean => throttleOf(app) !== null || circuitOf(app).state !== "closed";
+  const waiting = counts.then(({ parkedInAppQueue }) =>
+    waitingOf(apps, parkedInAppQueue, at, {
+      ...{ ...dependencies, isHeldBack, oldestInAppQueue: (app: string) => inTime(oldestInAppQueue(app)) },
+      onUnknown: (error) => add(error, ["waiting"]),
+    }),
+  );
+  const stops = async () => {
+    const found = await keyStops();
+    if (found === null || apps.some((app) => mayStopKeys(app) && found.get(app.slug) === null)) add(OWNER_SILENT, ["stopped"]);
+    return found;
+  };
+  const read = await Promise.all([
+    unless(volumes, VOLUMES),
+    unless(recent, RECENT),
+    unless(counts, COUNTS),
+    unless(waiting, ["waiting"]),
+    apps.some(mayStopKeys) ? unless(isBusUp() ? stops() : Promise.reject(busUnreachable()), ["stopped"]) : new Map(),
+  ]);
+  end();
+  return { at, hours, volumes: read[0], recent: read[1], streams: read[2], waiting: read[3], stops: read[4], problems };
+}
+
+/** A source that fails several looks in the same way is one problem. */
+function createProblems() {
+  const problems: Array<OverviewProblem & { missing: string[] }> = [];
+  const add = (error: unknown, missing: readonly string[]): void => {
+    const [code, detail] = [error instanceof AppError ? error.code : "UNKNOWN", messageOf(error)];
+    const known = problems.find((problem) => problem.code === code && problem.detail === detail);
+    if (known === undefined) problems.push({ code, detail, missing: [...missing] });
+    else known.missing = [...new Set([...known.missing, ...missing])];
+  };
   const unless = <T>(reading: Promise<T>, missing: readonly string[]): Promise<T | null> =>
     reading.catch((error: unknown) => {
-      problems.push({ code: error instanceof AppError ? error.code : "UNKNOWN", detail: messageOf(error), missing });
+      add(error, missing);
       return null;
     });
-  const hours = lastHours(at);
-  const fromRedis = async () => {
-    const ofApps = await volumes(
-      apps.map(({ slug }) => slug),
-      hours,
-    );
-    return [ofApps, await recentOfApps(apps, ofApps, hours.at(-1) ?? at)] as const;
-  };
-  const mayStop = apps.some((app) => isOrdered(app) && app.onExhausted === "stop");
-  const isHeldBack = (app: string): boolean => throttleOf(app) !== null || circuitOf(app).state !== "closed";
-  const fromNats = async () => {
-    const counts = await subjectCounts();
-    return [counts, await waitingOf(apps, counts.parkedInAppQueue, at, { ...dependencies, isHeldBack })] as const;
-  };
-  const [[foundVolumes, recent], [streams, waiting], stops] = await Promise.all([
-    unless(fromRedis(), FROM_REDIS).then((found) => found ?? [null, null]),
-    unless(isBusUp() ? inTime(fromNats(), clock) : Promise.reject(busUnreachable()), FROM_NATS).then((found) => found ?? [null, null]),
-    mayStop
-      ? unless(
-          keyStops().then((found) => found ?? Promise.reject(ownerUnreachable())),
-          ["stopped"],
-        )
-      : new Map(),
-  ]);
-  return { at, hours, volumes: foundVolumes, recent, streams, stops, waiting, problems };
+  return { problems, add, unless };
 }
 
 function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDependencies, apps: readonly App[], counts: Counts): Overview {
@@ -179,7 +190,11 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
     const byStatus = installations.get(app);
     if (byStatus !== undefined) byStatus[status]++;
   }
-  const json = apps.map(({ slug, name, status, webhookUrl }) => {
+  const json = apps.map((app) => {
+    const { slug, name, status, webhookUrl } = app;
+    const ofApp = mayStopKeys(app) ? stops : new Map<string, null>();
+    const stopped = ofApp === null ? null : ofApp.get(slug);
+    const waits = waiting === null ? null : waiting.get(slug);
     const circuit = circuitOf(slug);
     const throttle = throttleOf(slug);
     const volume = volumes?.get(slug);
@@ -191,8 +206,9 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
       installations: installations.get(slug),
       circuit: { state: circuit.state, open_until: circuit.state === "closed" ? null : toRfc3339(circuit.openUntil) },
       throttled: throttle && { until: toRfc3339(throttle.until), response_code: throttle.responseCode },
-      stopped: stopsView(stops?.get(slug)),
-      waiting: waitingView(waiting?.get(slug)),
+      stopped: stopsView(stopped),
+      waiting: waitingView(waits),
+      unknown: [...(stopped === null ? ["stopped"] : []), ...(waits === null ? ["waiting"] : [])],
       health: appHealthView(failingSince(slug), recent && (recent.get(slug) ?? null)),
       parked: streams && (streams.parked.get(slug) ?? 0),
       parked_in_app_queue: streams && (streams.parkedInAppQueue.get(slug) ?? 0),
@@ -209,16 +225,13 @@ function compose({ index, circuitOf, throttleOf, failingSince }: ReadOverviewDep
   };
 }
 
-function stopsView(stops: AppStops | undefined): object | null {
-  return stops === undefined ? null : { keys: stops.keys, oldest: keyStopView(stops.oldest) };
+/** Undefined: none; null: not known. */
+function stopsView(stops: AppStops | null | undefined): object | null {
+  return stops == null ? null : { keys: stops.keys, oldest: keyStopView(stops.oldest) };
 }
 
-function ownerUnreachable(): AppError {
-  return new AppError("NATS_UNREACHABLE", "the replica that owns the queues does not answer", { retryable: true });
-}
-
-function waitingView(waiting: WaitingApp | undefined) {
-  if (waiting === undefined) return null;
+function waitingView(waiting: WaitingApp | null | undefined) {
+  if (waiting == null) return null;
   const { since, because, perS, atOnce } = waiting;
   return { since: toRfc3339(since), because, per_s: perS === null ? null : Math.round(perS * 10) / 10, at_once: atOnce };
 }
@@ -227,8 +240,10 @@ function busUnreachable(): AppError {
   return new AppError("NATS_UNREACHABLE", "NATS is unreachable", { retryable: true });
 }
 
-function inTime<T>(reading: Promise<T>, clock: Clock): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const cancel = clock.after(BUS_TIMEOUT_MS, () => reject(busUnreachable()));
-  return Promise.race([reading, promise]).finally(cancel);
+/** One for several looks. */
+function createDeadline(clock: Clock) {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  late.catch(() => {});
+  const end = clock.after(BUS_TIMEOUT_MS, () => reject(new Error("NATS answers slowly")));
+  return { end, inTime: <T>(reading: Promise<T>): Promise<T> => Promise.race([reading, late]) };
 }

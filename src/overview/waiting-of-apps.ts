@@ -17,6 +17,8 @@ export interface WaitingDependencies {
   readonly paceOf: (app: string) => AppPace | null;
   readonly maxInFlightOf: (app: string) => number;
   readonly oldestInAppQueue: (app: string) => Promise<OldestParked | null>;
+  /** A queue can't be read. */
+  readonly onUnknown: (error: unknown) => void;
 }
 
 export interface OldestParked {
@@ -31,27 +33,34 @@ const SHORTEST_MS = 10_000;
 /** Apps whose queues are looked at: those with the most deliveries. */
 const MOST_APPS = 100;
 
-/** @param parked app → deliveries in its own queue */
+/** @param parked app → deliveries in its own queue @returns null for an app of which it is not known */
 export async function waitingOf(
   apps: readonly App[],
   parked: ReadonlyMap<string, number>,
   nowMs: number,
-  { isHeldBack, paceOf, maxInFlightOf, oldestInAppQueue }: WaitingDependencies,
-): Promise<ReadonlyMap<string, WaitingApp>> {
+  { isHeldBack, paceOf, maxInFlightOf, oldestInAppQueue, onUnknown }: WaitingDependencies,
+): Promise<ReadonlyMap<string, WaitingApp | null>> {
   const candidates = apps
     .filter(({ slug }) => (parked.get(slug) ?? 0) > 0 && !isHeldBack(slug))
     .toSorted((a, b) => (parked.get(b.slug) ?? 0) - (parked.get(a.slug) ?? 0))
     .slice(0, MOST_APPS);
-  const found = await Promise.all(
-    candidates.map(async (app): Promise<Array<[string, WaitingApp]>> => {
-      const oldest = await oldestInAppQueue(app.slug);
-      // One that waits for its retry, or behind a dead letter, says nothing of the others.
-      if (oldest === null || oldest.dueAt !== null || oldest.blockedBy !== undefined) return [];
-      const since = oldest.delivery.firstParkedAt ?? oldest.storedAt;
-      return nowMs - since < SHORTEST_MS ? [] : [[app.slug, { since, ...reasonOf(app) }]];
-    }),
+  const waiting = new Map<string, WaitingApp | null>();
+  const look = async (app: App): Promise<void> => {
+    const oldest = await oldestInAppQueue(app.slug);
+    // One that waits for its retry, or behind a dead letter, says nothing of the others.
+    if (oldest === null || oldest.dueAt !== null || oldest.blockedBy !== undefined) return;
+    const since = oldest.delivery.firstParkedAt ?? oldest.storedAt;
+    if (nowMs - since >= SHORTEST_MS) waiting.set(app.slug, { since, ...reasonOf(app) });
+  };
+  await Promise.all(
+    candidates.map((app) =>
+      look(app).catch((error: unknown) => {
+        waiting.set(app.slug, null);
+        onUnknown(error);
+      }),
+    ),
   );
-  return new Map(found.flat());
+  return waiting;
 
   function reasonOf(app: App): Pick<WaitingApp, "because" | "perS" | "atOnce"> {
     const pace = paceOf(app.slug);

@@ -50,7 +50,7 @@ const appAtAGlance = z
       .nullable()
       .meta({
         description:
-          "Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped.",
+          "Deliveries of an ordered app wait behind a dead letter of their order key (`on_exhausted: stop`): until it is replayed, resent or deleted, or `on_exhausted` is `continue`. Null when no key is stopped, or when it is `unknown`.",
       }),
     waiting: z
       .strictObject({
@@ -62,8 +62,11 @@ const appAtAGlance = z
       .nullable()
       .meta({
         description:
-          "Deliveries in the app's own queue have waited for more than 10 s although they may be attempted: for its `rate_limit`, for the pace that its receiver takes, for earlier ones of its order, or for a slot of its `max_in_flight`. Null when none has.",
+          "Deliveries in the app's own queue have waited for more than 10 s although they may be attempted: for its `rate_limit`, for the pace that its receiver takes, for earlier ones of its order, or for a slot of its `max_in_flight`. Null when none has, or when it is `unknown`.",
       }),
+    unknown: z.array(z.enum(["stopped", "waiting"])).meta({
+      description: "Members that are null because they can't be read now; otherwise null means that no key is stopped, or nothing waits.",
+    }),
     health: appHealth,
     parked: count.nullable().meta({ description: "All parked deliveries: in the app's own queue and in those of its installations." }),
     parked_in_app_queue: count.nullable().meta({
@@ -87,6 +90,7 @@ const glanceExample = {
   throttled: null,
   stopped: null,
   waiting: null,
+  unknown: [],
   health: {
     state: "healthy",
     since: null,

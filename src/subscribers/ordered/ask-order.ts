@@ -13,19 +13,24 @@ type Question =
   | ({ readonly about: "delivery"; readonly app: string } & StoppedPlace)
   | ({ readonly about: "first" } & PlacesInOrder);
 
+interface FoundStop {
+  readonly stop: KeyStop | null;
+}
+
 export function createAskOrder({ askOwner }: Pick<ReplicaChannel, "askOwner">, subject: string) {
   const ask = <Answer>(question: Question): Promise<Answer | null> => askOwner<Answer>(subject, question);
   return {
-    /** The apps with stopped keys; null: the owner of the queues does not answer. */
-    async stops(): Promise<ReadonlyMap<string, AppStops> | null> {
-      const stops = await ask<Record<string, AppStops>>({ about: "apps" });
+    /** The apps with stopped keys, and null for an app of which the owner does not know yet; null: the owner of the queues does not answer. */
+    async stops(): Promise<ReadonlyMap<string, AppStops | null> | null> {
+      const stops = await ask<Record<string, AppStops | null>>({ about: "apps" });
       return stops && new Map(Object.entries(stops));
     },
-    /** The delivery that stops this one's key, perhaps itself; null: none, as far as is known. */
-    async stopOf({ delivery, stream, sequence }: LocatedDelivery, orderBy: OrderBy): Promise<KeyStop | null> {
+    /** The delivery that stops this one's key, perhaps itself, if any does; null: it is not known. */
+    async stopOf({ delivery, stream, sequence }: LocatedDelivery, orderBy: OrderBy): Promise<FoundStop | null> {
       const { app, eventSequence } = delivery;
       const place = { key: orderKeyOf(delivery, orderBy), eventSequence, deadLetter: stream === "dead-letters" ? sequence : null };
-      return (await ask<{ stop: KeyStop | null }>({ about: "delivery", app, ...place }))?.stop ?? null;
+      const { stop } = (await ask<Partial<FoundStop>>({ about: "delivery", app, ...place })) ?? {};
+      return stop === undefined ? null : { stop };
     },
     /** The first place of a broken installation's deliveries before which the owner has nothing in hand. */
     firstOf: (asked: PlacesInOrder) => ask<{ first: number | null }>({ about: "first", ...asked }),
@@ -40,10 +45,14 @@ export async function answerAboutOrder(term: OwnerTerm | null, asked: unknown): 
   switch (question.about) {
     case "apps":
       return Object.fromEntries(
-        [...apps.all()].map(([slug, { stops }]) => [slug, stops.all()] as const).filter(([, stops]) => stops !== null),
+        [...apps.all()]
+          .map(([app, { isKnown, stops }]) => [app, isKnown() ? (stops.all() ?? undefined) : null] as const)
+          .filter(([, stops]) => stops !== undefined),
       );
-    case "delivery":
-      return { stop: apps.get(question.app)?.stops.of(question) ?? null };
+    case "delivery": {
+      const app = apps.get(question.app);
+      return app?.isKnown() ? { stop: app.stops.of(question) } : {};
+    }
     case "first":
       return { first: (await apps.get(question.app)?.firstOf(question)) ?? null };
   }

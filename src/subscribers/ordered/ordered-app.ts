@@ -109,7 +109,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
 
     deadLettersRemoved: (sequences: ReadonlySet<number>) => void (keyStops.noteRemoved(sequences) && refresh().catch(() => {})),
 
-    ...{ stop, isStopped: () => isStopped },
+    ...{ stop, isStopped: () => isStopped, isKnown: pump.isOpen, stops: keyStops },
 
     /**
      * Stops once nothing is held of what replicas may have left to the owner; what came later they park, as they know the order has ended.
@@ -124,7 +124,6 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
       return true;
     },
 
-    stops: keyStops,
     firstOf: (asked: PlacesInOrder) => firstOf({ ...shared, isRunning, pump }, asked),
 
     inFlight: (): number => index.started.size,
@@ -251,6 +250,7 @@ function createPump({ app, clock, maxInFlightOf, index, isActive }: PumpDependen
 
   return {
     start,
+    /** All that is stored has been read. */
     isOpen: () => isOpen,
     open(): void {
       isOpen = true;

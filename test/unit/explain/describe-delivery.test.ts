@@ -16,7 +16,7 @@ const ref = { deliveryId: "dlv_1", app: "acme", installationUuid: UUID };
 
 let questions = 0;
 
-function describeWith(stops: ReadonlyMap<string, AppStops> | null) {
+function describeWith(stops: ReadonlyMap<string, AppStops | null> | null) {
   questions = 0;
   const sources: Partial<DeliverySources> = {
     ...{
@@ -24,7 +24,7 @@ function describeWith(stops: ReadonlyMap<string, AppStops> | null) {
       throttleOf: () => null,
       paceOf: () => null,
       maxInFlightOf: () => 1,
-      stopOf: async () => null,
+      stopOf: async () => ({ stop: null }),
     },
     async stoppedApps() {
       questions++;
@@ -46,6 +46,12 @@ test("an answer about several deliveries asks once which orders have stopped, an
   for (let n = 0; n < 3; n++) expect((await describe(ref, findings, notes)).stopped_by).toBe(null);
   const unknown = "The replica that owns the queues does not answer: whether a dead letter has stopped an order is not known.";
   expect([questions, notes.list()]).toEqual([1, [unknown]]);
+});
+
+test("an answer about an app whose queue the owner has yet to read is noted", async () => {
+  const notes = createNotes();
+  await describeWith(new Map([["acme", null]]))(ref, findings, notes);
+  expect(notes.list()).toHaveLength(1);
 });
 
 test("an answer of the owner is not noted", async () => {

@@ -13,6 +13,7 @@ const waits = async (found: OldestParked | null, { isHeldBack = false, orderBy =
   const app = anApp({ slug: "acme", orderBy });
   const waiting = await waitingOf([app], new Map([["acme", parked]]), NOW, {
     ...{ isHeldBack: () => isHeldBack, paceOf: () => null, maxInFlightOf: () => 32, oldestInAppQueue: async () => found },
+    onUnknown() {},
   });
   return waiting.get("acme");
 };

@@ -34,6 +34,7 @@ const row = (members: Partial<AppRow> = {}): AppRow => ({
   throttled: null,
   stopped: null,
   waiting: null,
+  unknown: [],
   health: HEALTHY,
   parked: 0,
   parked_in_app_queue: 0,
@@ -107,6 +108,12 @@ describe("the condition of an app", () => {
     ["a few attempts failed on Posthorn's side", { health: { ...HEALTHY, attempts: 10, sender_failed: 2 } }, "Healthy"],
     ["a backlog behind its rate limit", { waiting: LIMITED, parked_in_app_queue: 1_200 }, "Waiting"],
     ["stats that can't be read", { attempts: null, delivered: null }, "Unknown"],
+    ["stops that can't be read", { unknown: ["stopped"] }, "Unknown"],
+    [
+      "stops that can't be read, of a failing app",
+      { unknown: ["stopped"], health: { ...HEALTHY, state: "failing", since: STOP.since } },
+      "Failing",
+    ],
   ])("with %s", (_what, members, text) => {
     expect(conditionOf(row(members)).text).toBe(text);
   });
