@@ -1,5 +1,5 @@
 /** A message that a pull consumer holds, from its receipt until it is acknowledged, given back or dropped. */
-import { Empty, type Msg } from "nats";
+import { Empty, type Msg, type MsgHdrs } from "nats";
 import type { Slotted } from "../model/slots.ts";
 import type { AckBatcher } from "./ack-batcher.ts";
 import { parseAckSubject } from "./api-subjects.ts";
@@ -74,7 +74,8 @@ class HeldMessage implements ConsumedMessage {
   readonly deliveries: number;
   readonly storedAt: number;
   readonly pending: number;
-  private readonly message: Msg;
+  /** Not the client's message, which would keep several times the memory for as long as this one is held. */
+  private readonly received: MsgHdrs | undefined;
   private readonly acks: AckBatcher;
   private readonly holder: MessageHolder;
   private reply: string;
@@ -85,7 +86,7 @@ class HeldMessage implements ConsumedMessage {
   leaseUntil = Number.POSITIVE_INFINITY;
 
   constructor(message: Msg, acks: AckBatcher, holder: MessageHolder) {
-    this.message = message;
+    this.received = message.headers;
     this.acks = acks;
     this.holder = holder;
     this.reply = message.reply ?? "";
@@ -101,20 +102,20 @@ class HeldMessage implements ConsumedMessage {
   }
 
   header(name: string): string | undefined {
-    if (this.message.headers === undefined) return undefined;
+    if (this.received === undefined) return undefined;
     if (this.lowerCase === undefined) {
       this.lowerCase = new Map();
-      for (const [key, values] of this.message.headers) this.lowerCase.set(key.toLowerCase(), values[0] ?? "");
+      for (const [key, values] of this.received) this.lowerCase.set(key.toLowerCase(), values[0] ?? "");
     }
     return this.lowerCase.get(name);
   }
 
   headerCount(): number {
-    return this.message.headers?.keys().length ?? 0;
+    return this.received?.keys().length ?? 0;
   }
 
   headers(): Record<string, string> {
-    return Object.fromEntries([...(this.message.headers ?? [])].map(([key, values]) => [key, values[0] ?? ""]));
+    return Object.fromEntries([...(this.received ?? [])].map(([key, values]) => [key, values[0] ?? ""]));
   }
 
   ack(): void {

@@ -11,10 +11,10 @@
  * BULK-4  Free slots of the process go to the apps in turn.
  */
 import type { Clock } from "../../model/clock.ts";
-import { createShares } from "./shares.ts";
+import { createShares, type Standing } from "./shares.ts";
 import type { Entry } from "./wait-queue.ts";
 
-export type { Entry };
+export type { Entry, Standing };
 
 export interface Bulkhead {
   /** `entered`: a slot is taken; give it back with `leave`. `full`: the app or the destination had none within maxWaitMs. */
@@ -26,7 +26,8 @@ export interface Bulkhead {
   enterWhenFree(app: string, destination: string, limit?: () => number): Promise<Exclude<Entry, "full">>;
   /** Takes a slot if one is free, without waiting. */
   tryEnter(app: string, limit: number, destination: string): boolean;
-  leave(app: string, destination: string): void;
+  /** @param isDelivered whether the attempt succeeded */
+  leave(app: string, destination: string, isDelivered?: boolean): void;
   isSuspended(): boolean;
   suspend(): void;
   resume(): void;
@@ -39,6 +40,8 @@ export interface Bulkhead {
   /** Those of `waiting` whose app or destination is stalled (WAIT-2). */
   stalled(): number;
   isStalled(app: string): boolean;
+  /** SHARE-3. */
+  standingOf(app: string): Standing;
   waitingOf(app: string): number;
   /** @param listener called when more are stalled than before */
   onStalled(listener: () => void): void;
@@ -115,11 +118,11 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
       return isEntered;
     },
 
-    leave(appKey, destinationKey) {
+    leave(appKey, destinationKey, isDelivered = false) {
       const app = shares.app(appKey);
       const destination = shares.destination(destinationKey);
       inFlight--;
-      shares.release(app, destination);
+      shares.release(app, destination, isDelivered);
       admitWaiting();
       shares.forget(app, destination);
     },
@@ -144,6 +147,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
     waiting: () => waiting,
     stalled: () => stalled,
     isStalled: (app) => stalled > 0 && shares.isStalled(app),
+    standingOf: shares.standingOf,
     waitingOf: shares.waitingOf,
     onStalled: (listener) => void stalledListeners.push(listener),
   };

@@ -4,10 +4,15 @@
  * SHARE-1  A queue that is blocked is in the list of the app or the destination that blocks it, and in no other. A slot that is given back
  *         wakes one queue of the list, or more until one can use it.
  * SHARE-2  A queue that is not blocked waits for the process only. Such queues get its free slots in turn, app by app.
+ * SHARE-3  An app is untried until one of its attempts succeeds; from then on it answers, until an attempt fails. One that stalls (WAIT-2)
+ *          is slow. With its last attempt it is untried again.
  */
 import type { Clock } from "../../model/clock.ts";
 import { createFairQueue } from "./fair-queue.ts";
 import { createWaitQueue, type Entry, type WaitQueue } from "./wait-queue.ts";
+
+/** SHARE-3. */
+export type Standing = "untried" | "answers" | "slow";
 
 /** An app or a destination. */
 export interface Share {
@@ -15,6 +20,8 @@ export interface Share {
   /** Slots of a destination; those of an app are as many as those that wait for it say. */
   readonly max: number;
   held: number;
+  /** SHARE-3; for apps. */
+  standing: Standing;
   /** All that wait for it, by the other share that they wait for. */
   readonly queues: Map<Share, Queue>;
   /** Those that it blocks, in turn (SHARE-1). */
@@ -37,12 +44,14 @@ export interface Shares {
   isFirst(app: Share, destination: Share): boolean;
   isFree(app: Share, limit: number, destination: Share): boolean;
   take(app: Share, destination: Share): void;
-  release(app: Share, destination: Share): void;
+  /** @param isDelivered whether the attempt succeeded */
+  release(app: Share, destination: Share, isDelivered: boolean): void;
   wait(app: Share, limit: number, destination: Share, end: (entry: Entry) => void): void;
   /** Lets the next one that waits for the process enter. @returns false when there is none */
   enterNext(): boolean;
   close(): void;
   isStalled(app: string): boolean;
+  standingOf(app: string): Standing;
   waitingOf(app: string): number;
 }
 
@@ -93,7 +102,7 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
   };
 
   const addQueue = (app: Share, destination: Share): Queue => {
-    const waiters = createWaitQueue(clock, { maxWaitMs, onStalled, onEmpty: () => remove(queue) });
+    const waiters = createWaitQueue(clock, { maxWaitMs, onStalled: stallsOf(app, onStalled), onEmpty: () => remove(queue) });
     const queue: Queue = { app, destination, waiters, blockedBy: null };
     app.queues.set(destination, queue);
     destination.queues.set(app, queue);
@@ -109,9 +118,10 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
     isFirst: (app, destination) => ready.size() === 0 && app.queues.size === 0 && destination.blocked.length === 0,
     isFree: (app, limit, destination) => app.held < limit && destination.held < destination.max,
     take,
-    release(app, destination) {
+    release(app, destination, isDelivered) {
       app.held--;
       destination.held--;
+      app.standing = standingAfter(app, isDelivered);
       if (app.blocked.length > 0) wake(app);
       if (destination.blocked.length > 0) wake(destination);
     },
@@ -145,6 +155,7 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
       }
     },
     isStalled: (app) => queuesOf(app).some(({ waiters }) => waiters.isStalled),
+    standingOf: (app) => apps.find(app)?.standing ?? "untried",
     waitingOf: (app) => queuesOf(app).reduce((sum, { waiters }) => sum + waiters.size, 0),
   };
 }
@@ -152,6 +163,20 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
 function take(app: Share, destination: Share): void {
   app.held++;
   destination.held++;
+}
+
+function stallsOf(app: Share, onStalled: (change: number) => void): (change: number) => void {
+  return (change) => {
+    if (change > 0) app.standing = "slow";
+    onStalled(change);
+  };
+}
+
+/** SHARE-3. */
+function standingAfter({ held, queues, standing }: Share, isDelivered: boolean): Standing {
+  if (held === 0 && queues.size === 0) return "untried";
+  if (standing === "slow") return "slow";
+  return isDelivered ? "answers" : "untried";
 }
 
 /** The share that the first one of the queue can't enter. */
@@ -185,7 +210,7 @@ function createShareMap(max: number) {
     get(key: string): Share {
       let share = shares.get(key);
       if (share === undefined) {
-        share = { key, max, held: 0, queues: new Map(), blocked: [] };
+        share = { key, max, held: 0, standing: "untried", queues: new Map(), blocked: [] };
         shares.set(key, share);
       }
       return share;

@@ -10,7 +10,7 @@ function bulkheadOf(clock: ReturnType<typeof createManualClock>, options: Partia
     ...bulkhead,
     enter: (app: string, limit: number, destination = app) => bulkhead.enter(app, limit, destination),
     tryEnter: (app: string, limit: number, destination = app) => bulkhead.tryEnter(app, limit, destination),
-    leave: (app: string, destination = app) => bulkhead.leave(app, destination),
+    leave: (app: string, destination = app, isDelivered = false) => bulkhead.leave(app, destination, isDelivered),
   };
 }
 
@@ -160,6 +160,23 @@ test("an app that takes its slots back quickly is not stalled, however many wait
   expect([stalls, bulkhead.stalled(), bulkhead.waitingOf("quick")]).toEqual([0, 0, 1]);
   await clock.advance(20);
   expect([stalls, bulkhead.stalled(), bulkhead.isStalled("quick")]).toEqual([1, 1, true]);
+});
+
+test("an app answers after a success until a failure, is slow once it stalls, and is untried again when it has nothing left", async () => {
+  const clock = createManualClock();
+  const bulkhead = bulkheadOf(clock, { maxWaitMs: 500 });
+  const standingAfter = (isDelivered: boolean): string => {
+    bulkhead.leave("a", "a", isDelivered);
+    return bulkhead.standingOf("a");
+  };
+  expect(bulkhead.standingOf("a")).toBe("untried");
+  for (let n = 0; n < 5; n++) void bulkhead.enter("a", 5);
+  expect(bulkhead.standingOf("a")).toBe("untried");
+  expect([standingAfter(true), standingAfter(false), standingAfter(true)]).toEqual(["answers", "untried", "answers"]);
+  void bulkhead.enter("a", 2);
+  await clock.advance(20);
+  expect(bulkhead.standingOf("a")).toBe("slow");
+  expect([standingAfter(true), standingAfter(true), standingAfter(true)]).toEqual(["slow", "slow", "untried"]);
 });
 
 test("a slot that an app can't use is for another one of the destination", async () => {
