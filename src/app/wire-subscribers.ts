@@ -206,7 +206,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
     parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, handOut: poisonLimit.probe }),
     removeParked: backlog.remove,
     nextInOrder: createNextInOrder({
-      ...{ registry: index, skipDelivered: given.skipDelivered, firstInOrder: askOrder.firstOf },
+      ...{ registry: index, skipDelivered: given.skipDelivered, firstInOrder: askOrder.firstInOrder },
       readParked: (queue, after) => backlog.read(queue, { from: after + 1 }),
       parkedAt: (sequence) => backlog.at(sequence, poisonLimit.probe),
       isStopping: () => given.state.phase === "stopping",

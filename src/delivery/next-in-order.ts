@@ -73,7 +73,7 @@ export function createNextInOrder(dependencies: NextInOrderDependencies) {
     reading.waiting.sort((a, b) => (a.eventSequence ?? Number.MAX_VALUE) - (b.eventSequence ?? Number.MAX_VALUE));
   };
 
-  const firstOf = async (queue: InstallationQueue, { orderBy }: Reading, oldest: readonly Waiting[], heldKeys: Set<string>) => {
+  const firstToAttempt = async (queue: InstallationQueue, { orderBy }: Reading, oldest: readonly Waiting[], heldKeys: Set<string>) => {
     for (let from = 0; from < oldest.length; from += PLACES_AT_ONCE) {
       const page = oldest.slice(from, from + PLACES_AT_ONCE);
       const places = page.map(({ key, eventSequence }) => ({ key, eventSequence }));
@@ -97,7 +97,7 @@ export function createNextInOrder(dependencies: NextInOrderDependencies) {
     while (!isStopping()) {
       const { waiting } = reading;
       const oldest = oldestOfEachKey(waiting).filter(({ key }) => !heldKeys.has(key));
-      const chosen = await firstOf(queue, reading, oldest, heldKeys);
+      const chosen = await firstToAttempt(queue, reading, oldest, heldKeys);
       if (chosen === null) {
         readings.set(queue.installationUuid, reading);
         return null;

@@ -2,7 +2,7 @@
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { ParkedQueue } from "../delivery/ports.ts";
 import { orUnreachable } from "./or-unreachable.ts";
-import { firstOf } from "./read-subject.ts";
+import { firstMessageOf } from "./read-subject.ts";
 import { lastMessage } from "./stored-message.ts";
 import { subjectState } from "./subject-counts.ts";
 import type { Subjects } from "./subjects.ts";
@@ -24,7 +24,7 @@ export function createQueueSpan(connection: NatsConnection, manager: JetStreamMa
     const [{ count }, first, last] = await orUnreachable(
       Promise.all([
         subjectState(manager, stream, subject),
-        firstOf(connection, manager, { stream, subject }),
+        firstMessageOf(connection, manager, { stream, subject }),
         lastMessage(manager, stream, subject),
       ]),
     );

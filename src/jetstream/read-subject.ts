@@ -47,7 +47,7 @@ export async function* readSubject(
 }
 
 /** A subject's first message, or a lost one among few others when the index has none; null when there is none. */
-export async function firstOf(
+export async function firstMessageOf(
   connection: NatsConnection,
   manager: JetStreamManager,
   { stream, subject }: Pick<SubjectQuery, "stream" | "subject">,

@@ -10,7 +10,7 @@ import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
 import { NO_STREAM_METRICS, OTHER_APPS, type StreamMetrics } from "../model/stream-metrics.ts";
-import { firstOf } from "./read-subject.ts";
+import { firstMessageOf } from "./read-subject.ts";
 import { messageAt } from "./stored-message.ts";
 import { countBySubject } from "./subject-counts.ts";
 import type { Subjects } from "./subjects.ts";
@@ -40,7 +40,7 @@ export function createStreamMetrics(
   let latest = NO_STREAM_METRICS;
 
   const firstStoredAt = async (stream: string, subject: string): Promise<number | null> =>
-    (await firstOf(connection, manager, { stream, subject }))?.time.getTime() ?? null;
+    (await firstMessageOf(connection, manager, { stream, subject }))?.time.getTime() ?? null;
 
   const ageOf = (storedAtMs: number | null): number => (storedAtMs === null ? 0 : Math.max(0, clock.now() - storedAtMs));
 

@@ -16,7 +16,7 @@ import { type ConsumerSettings, ensureConsumer } from "../../src/jetstream/consu
 import { unlessNotFound } from "../../src/jetstream/nats-errors.ts";
 import { queueSpansOf, readNewestFirst, spansOf } from "../../src/jetstream/read-newest-first.ts";
 import { readForwards } from "../../src/jetstream/read-stream.ts";
-import { firstOf, readSubject, restoreLost, type SubjectQuery } from "../../src/jetstream/read-subject.ts";
+import { firstMessageOf, readSubject, restoreLost, type SubjectQuery } from "../../src/jetstream/read-subject.ts";
 import { createStalledConsumer } from "../../src/jetstream/stalled-consumer.ts";
 import { nextMessage } from "../../src/jetstream/stored-message.ts";
 import { countBySubject, subjectState } from "../../src/jetstream/subject-counts.ts";
@@ -81,7 +81,7 @@ test("a message that the index has lost is read by its subject, a wildcard, and 
   expect(await sequencesOf({ subject: "a.*", from: 3 })).toEqual([9]);
   expect(await sequencesOf({ subject: "a.x", from: 3 })).toEqual([]);
   expect(await sequencesOf({ subject: "a.*", state: { count: 2, last: 9 } })).toEqual([2, 9]);
-  expect((await firstOf(connection, manager, { stream, subject: `${prefix}.a.x` }))?.seq).toBe(2);
+  expect((await firstMessageOf(connection, manager, { stream, subject: `${prefix}.a.x` }))?.seq).toBe(2);
 });
 
 /** Counts the look-ups of messages. */
@@ -157,8 +157,8 @@ test("one who looks for the first message looks at few others", { timeout: 30_00
   await remove(third);
   await remove(first);
   const { manager: counting, lookUps } = counted();
-  await firstOf(connection, counting, { stream, subject: `${prefix}.c.x` });
-  await firstOf(connection, counting, { stream, subject: `${prefix}.d` });
+  await firstMessageOf(connection, counting, { stream, subject: `${prefix}.c.x` });
+  await firstMessageOf(connection, counting, { stream, subject: `${prefix}.d` });
   expect(lookUps()).toBeLessThan(2_100);
 });
 

@@ -201,7 +201,9 @@ export function createFakeJetStream(
       delete: async () => deleteConsumer(),
     },
     streams: {
-      info: async () => ({ state: { subjects: stored().length === 0 ? {} : { [filterSubject ?? ""]: stored().length } } }),
+      info: async () => ({
+        state: { last_seq: messages.length, subjects: stored().length === 0 ? {} : { [filterSubject ?? ""]: stored().length } },
+      }),
     },
   } as unknown as JetStreamManager;
 

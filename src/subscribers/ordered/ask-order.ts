@@ -33,7 +33,7 @@ export function createAskOrder({ askOwner }: Pick<ReplicaChannel, "askOwner">, s
       return stop === undefined ? null : { stop };
     },
     /** The first place of a broken installation's deliveries before which the owner has nothing in hand. */
-    firstOf: (asked: PlacesInOrder) => ask<{ first: number | null }>({ about: "first", ...asked }),
+    firstInOrder: (asked: PlacesInOrder) => ask<{ first: number | null }>({ about: "first", ...asked }),
   };
 }
 
@@ -54,6 +54,6 @@ export async function answerAboutOrder(term: OwnerTerm | null, asked: unknown): 
       return app?.isKnown() ? { stop: app.stops.of(question) } : {};
     }
     case "first":
-      return { first: (await apps.get(question.app)?.firstOf(question)) ?? null };
+      return { first: (await apps.get(question.app)?.firstInOrder(question)) ?? null };
   }
 }

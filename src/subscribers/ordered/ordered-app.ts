@@ -124,7 +124,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
       return true;
     },
 
-    firstOf: (asked: PlacesInOrder) => firstOf({ ...shared, isRunning, pump }, asked),
+    firstInOrder: (asked: PlacesInOrder) => firstInOrder({ ...shared, isRunning, pump }, asked),
 
     inFlight: (): number => index.started.size,
     /** Sequences in the parked stream that are being attempted. */
@@ -150,7 +150,7 @@ function indexOf({ backlog, observer, log, monotonicNow, isOwner, parkedStream }
   );
 }
 
-interface FirstOfDependencies extends Pick<OrderedPorts, "isReadBefore"> {
+interface FirstInOrderDependencies extends Pick<OrderedPorts, "isReadBefore"> {
   readonly index: OrderIndex;
   readonly pump: Pick<Pump, "start">;
   readonly isRunning: () => boolean;
@@ -160,8 +160,8 @@ interface FirstOfDependencies extends Pick<OrderedPorts, "isReadBefore"> {
  * The first of the deliveries of a broken installation before which nothing is in hand, by its index; null: none. Older ones of it that
  * wait for their retry are moved to the installation's queue.
  */
-async function firstOf(
-  { index, pump, isReadBefore, isRunning }: FirstOfDependencies,
+async function firstInOrder(
+  { index, pump, isReadBefore, isRunning }: FirstInOrderDependencies,
   { orderBy, installationUuid, places }: PlacesInOrder,
 ): Promise<number | null> {
   for (const [at, { key, eventSequence }] of places.entries()) {

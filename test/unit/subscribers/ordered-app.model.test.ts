@@ -187,7 +187,7 @@ class World {
     isStopping: () => false,
     readParked: (queue, after) => this.readQueue(queue, after),
     parkedAt: async (sequence) => this.parkedAt(sequence),
-    firstInOrder: async (asked) => ({ first: await this.owner.app.firstOf(asked) }),
+    firstInOrder: async (asked) => ({ first: await this.owner.app.firstInOrder(asked) }),
     skipDelivered: async (delivery) => this.isDone(delivery),
     removeDone: async ({ delivery, source }) => {
       const deadLetter = this.onExhausted === "stop" ? this.deadLetterOf(delivery) : null;
