@@ -15,7 +15,8 @@ export interface Shown {
 /** Further codes are summed. */
 const CODES_SHOWN = 3;
 
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+/** Created when it is needed: it takes 5 MB, and the service imports this file. */
+let numberFormat: Intl.NumberFormat | undefined;
 
 export function appStateOf(app: AppAtAGlance, shown: Shown): string {
   const troubles = troublesOf(app, shown);
@@ -25,8 +26,8 @@ export function appStateOf(app: AppAtAGlance, shown: Shown): string {
   if (unknown !== null) return unknown;
   if (attempts === null) return "How it works now is unknown, because Redis does not answer.";
   if (attempts === 0) return `No attempts in the last 15 minutes${lastSuccess(app, shown)}.`;
-  const delivered = whole.format(attempts - (failures ?? 0));
-  return `${delivered} of ${whole.format(attempts)} attempts delivered in the last 15 minutes${lastSuccess(app, shown)}.`;
+  const delivered = whole(attempts - (failures ?? 0));
+  return `${delivered} of ${whole(attempts)} attempts delivered in the last 15 minutes${lastSuccess(app, shown)}.`;
 }
 
 /** One or two sentences for each trouble of an app. */
@@ -48,18 +49,18 @@ export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
   } else if (troubles.length > 0) troubles.push(waiting(app, shown));
   if (stopped !== null) troubles.push(stoppedText(stopped, shown));
   if (health.blocked !== null && health.blocked > 0) {
-    const found = `${whole.format(health.blocked)} of ${whole.format(allAttempts(app))} attempts in the last 15 minutes`;
+    const found = `${whole(health.blocked)} of ${whole(allAttempts(app))} attempts in the last 15 minutes`;
     troubles.push(
       `Blocked by the address guard: ${found}. Change the webhook URL, or allow its address with POSTHORN_TARGET_ALLOW, and replay the dead letters.`,
     );
   }
   if (failsToSend(app)) {
-    const found = `${whole.format(health.sender_failed ?? 0)} of ${whole.format(allAttempts(app))} attempts in the last 15 minutes`;
+    const found = `${whole(health.sender_failed ?? 0)} of ${whole(allAttempts(app))} attempts in the last 15 minutes`;
     troubles.push(`Posthorn failed to send ${found}; the requests say why. Deliveries are retried.`);
   }
   if (app.waiting !== null) troubles.push(waitingText(app, app.waiting, shown));
   if (installations.broken > 0) {
-    const [broken, installed] = [installations.broken, installedOf(app)].map(whole.format);
+    const [broken, installed] = [installations.broken, installedOf(app)].map(whole);
     troubles.push(`${broken} of ${installed} installations broken. Their deliveries wait.`);
   }
   return troubles;
@@ -68,16 +69,14 @@ export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
 /** The failures among an app's attempts: `404 from 208, no response from 4 of 215`. @param byCode response code → failures; "0": no response */
 export function failureText(attempts: number, byCode: Readonly<Record<string, number>>): string {
   const codes = Object.entries(byCode).sort(([, a], [, b]) => b - a);
-  if (codes.length === 0) return `0 of ${whole.format(attempts)} failed`;
-  const parts = codes
-    .slice(0, CODES_SHOWN)
-    .map(([code, failures]) => `${code === "0" ? "no response" : code} from ${whole.format(failures)}`);
+  if (codes.length === 0) return `0 of ${whole(attempts)} failed`;
+  const parts = codes.slice(0, CODES_SHOWN).map(([code, failures]) => `${code === "0" ? "no response" : code} from ${whole(failures)}`);
   const others = codes.slice(CODES_SHOWN).reduce((sum, [, failures]) => sum + failures, 0);
-  return `${[...parts, ...(others === 0 ? [] : [`other codes from ${whole.format(others)}`])].join(", ")} of ${whole.format(attempts)}`;
+  return `${[...parts, ...(others === 0 ? [] : [`other codes from ${whole(others)}`])].join(", ")} of ${whole(attempts)}`;
 }
 
 function stoppedText({ keys, oldest }: NonNullable<AppAtAGlance["stopped"]>, { time }: Shown): string {
-  const what = keys === 1 ? "An order key is stopped" : `${whole.format(keys)} order keys are stopped, the first`;
+  const what = keys === 1 ? "An order key is stopped" : `${whole(keys)} order keys are stopped, the first`;
   const frees = "Replay, resend or delete it, or set on_exhausted to continue.";
   return `${what} by dead letter ${oldest.dead_letter} since ${time(oldest.since)}: deliveries behind it wait. ${frees}`;
 }
@@ -97,7 +96,7 @@ function waitingText(
   { since, because, per_s: perS, at_once: atOnce }: NonNullable<AppAtAGlance["waiting"]>,
   { time }: Shown,
 ): string {
-  const which = parked === 1 ? "1 delivery waits" : `${parked === null ? "Deliveries" : `${whole.format(parked)} deliveries`} wait`;
+  const which = parked === 1 ? "1 delivery waits" : `${parked === null ? "Deliveries" : `${whole(parked)} deliveries`} wait`;
   const reasons = {
     rate_limit: `for the app’s rate limit of ${perS} a second`,
     pace: `for the pace that the receiver takes, ${perS === null ? `${atOnce} at once` : `about ${perS} a second`} (it answered 429 to more)`,
@@ -115,9 +114,14 @@ function lastSuccess({ health: { last_success_at: at } }: AppAtAGlance, { minute
 function waiting({ circuit, parked_in_app_queue: parked }: AppAtAGlance, { now, time }: Shown): string {
   if (circuit.state === "closed") return "Failed deliveries are retried, or go to dead letters.";
   const which = parked
-    ? `${whole.format(parked)} ${parked === 1 ? "delivery waits and is" : "deliveries wait and are"} retried`
+    ? `${whole(parked)} ${parked === 1 ? "delivery waits and is" : "deliveries wait and are"} retried`
     : "Deliveries wait and are retried";
   if (circuit.state === "half_open") return `${which}; one is being attempted now.`;
   const next = circuit.open_until;
   return next !== null && epochMsOf(next) > now ? `${which}; next attempt ${time(next)}.` : `${which}.`;
+}
+
+function whole(count: number): string {
+  numberFormat ??= new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+  return numberFormat.format(count);
 }
