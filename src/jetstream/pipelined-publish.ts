@@ -20,8 +20,8 @@ import { INBOX_PREFIX } from "./connection.ts";
 
 export interface MessageToPublish {
   readonly subject: string;
-  /** JSON text. */
-  readonly body: string;
+  /** JSON text, or its bytes. */
+  readonly body: string | Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
 }
 

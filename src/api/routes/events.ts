@@ -74,7 +74,8 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
       async handle({ body, headers }) {
         const text = (body as unknown as string | undefined) ?? "";
         const contentType = single(headers["content-type"]) ?? "";
-        const texts = batchOf(text, contentType);
+        const value = jsonIn(text);
+        const texts = value === undefined ? null : batchOf(text, value, contentType);
         const key = idempotencyKey(headers);
         const about = {
           contentType: contentType.replace(BATCH_TYPE, "application/cloudevents+json;"),
@@ -83,7 +84,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           id: key ?? randomUUID(),
           isIdGiven: key !== null,
         };
-        if (texts === null) return { status: 202, body: await publishOne({ ...about, text }) };
+        if (texts === null) return { status: 202, body: await publishOne({ ...about, text, value }) };
         if (texts.length < 1 || texts.length > MAX_BATCH)
           throw new RecordInvalid("body", [{ path: "events", message: `found ${texts.length}, wanted 1 to ${MAX_BATCH}` }]);
         return { status: 207, body: await publishBatch(texts, about) };
@@ -92,14 +93,17 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
   ];
 }
 
-/** The texts of a batch's events; null for the body of one event, or what can't be read as either. */
-function batchOf(text: string, contentType: string): string[] | null {
-  let value: unknown;
+/** @returns undefined: it is no JSON */
+function jsonIn(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
-    return null;
+    return undefined;
   }
+}
+
+/** The texts of a batch's events; null for the body of one event, or what can't be read as either. */
+function batchOf(text: string, value: unknown, contentType: string): string[] | null {
   if (Array.isArray(value)) return itemsOf(text);
   if (BATCH_TYPE.test(contentType))
     throw new RecordInvalid("body", [{ path: "", message: `found ${kindOfValue(value)}, wanted an array of CloudEvents` }]);

@@ -11,6 +11,8 @@ import { RecordInvalid } from "../../registry/records.ts";
 
 export interface ReceivedEvent {
   readonly text: string;
+  /** The value of the text, when it has been parsed already. */
+  readonly value?: unknown;
   readonly contentType: string;
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
@@ -22,7 +24,7 @@ export interface ReceivedEvent {
 
 /** @throws AppError RECORD_INVALID, TOO_LARGE */
 export function readOutgoingEvent(received: ReceivedEvent, limits: EventLimits): OutgoingEvent {
-  const members = parsed(received.text);
+  const members = objectIn(received.value ?? parsed(received.text));
   const { resource, action } = addressOf(members);
   const isPlain = typeof members["specversion"] !== "string" && !/cloudevents/i.test(received.contentType);
   const needsId = members["id"] == null && (isPlain || received.isIdGiven);
@@ -45,16 +47,18 @@ export function readOutgoingEvent(received: ReceivedEvent, limits: EventLimits):
   if (!read.ok) throw new RecordInvalid("event", [problemAt(read.problem)]);
   const { id, source, traceparent, tracestate } = read.event;
   const contentType = source === null ? null : "application/cloudevents+json";
-  return { resource, action, id, messageId: eventMessageId(read.event), body: text, contentType, traceparent, tracestate };
+  return { resource, action, id, messageId: eventMessageId(read.event), body, contentType, traceparent, tracestate };
 }
 
-function parsed(text: string): Record<string, unknown> {
-  let value: unknown;
+function parsed(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
   }
+}
+
+function objectIn(value: unknown): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new RecordInvalid("event", [{ path: "", message: `found ${kindOfValue(value)}, wanted a JSON object` }]);
 }

@@ -27,7 +27,7 @@ function publishTo(answers: readonly Answer[], isUp: () => boolean = () => true)
   const durable = createDurablePublish({
     async publish({ subject, body }) {
       const answer = answers[Math.min(tries.length, answers.length - 1)];
-      tries.push({ subject, body, atMs: clock.now() - startedAt });
+      tries.push({ subject, body: String(body), atMs: clock.now() - startedAt });
       if (answer instanceof Error) throw answer;
       return { seq: 42, stream: "T", ...(answer === "duplicate" ? { duplicate: true } : {}) } as PubAck;
     },
