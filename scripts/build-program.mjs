@@ -31,6 +31,15 @@ const undiciParts = {
       : null,
 };
 
+/** What Fastify loads only for calls that are not made here (src/api/http/server.ts). */
+const UNUSED = /^(@fastify\/(ajv-compiler|fast-json-stringify-compiler)|light-my-request)$/;
+/** @type {import("rolldown").Plugin} */
+const unused = {
+  name: "unused",
+  resolveId: (id) => (UNUSED.test(id) ? "\0unused" : null),
+  load: (id) => (id === "\0unused" ? "module.exports = undefined;" : null),
+};
+
 /** Comments keep their characters, whatever the charset. @type {import("rolldown").Plugin} */
 const ascii = {
   name: "ascii",
@@ -42,7 +51,7 @@ const ascii = {
 
 /** @param {Record<string, string>} input @param {RegExp} external @param {string} chunks the folder for what entries share */
 async function bundle(input, external, chunks) {
-  const sources = await rolldown({ cwd: ROOT, input, external, platform: "node", tsconfig: false, plugins: [undiciParts, ascii] });
+  const sources = await rolldown({ cwd: ROOT, input, external, platform: "node", tsconfig: false, plugins: [undiciParts, unused, ascii] });
   await sources.write({ dir: DIST, format: "esm", sourcemap: true, chunkFileNames: `${chunks}/[name].js`, ...SMALL });
   await sources.close();
 }
