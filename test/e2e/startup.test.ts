@@ -21,13 +21,26 @@ const settings = { POSTHORN_STREAM_REPLICAS: "3" };
 const reasons = (log: ReadonlyArray<Record<string, unknown>>) =>
   log.filter(({ message }) => message === "waiting for JetStream").map(({ step, reason }) => `${step}: ${reason}`);
 
+/** A node of a cluster in which nobody answers for JetStream. */
+async function hasNoLeader({ url }: Server): Promise<boolean> {
+  const connection = await connect({ servers: url });
+  const manager = await connection.jetstreamManager({ checkAPI: false, timeout: 1_000 });
+  const isUp = await manager.getAccountInfo().then(
+    () => true,
+    () => false,
+  );
+  await connection.close();
+  return !isUp;
+}
+
 describe("on a cluster of three nodes", () => {
   test("of which one is up waits for the others, says for what, and begins by itself", async ({ onTestFinished }) => {
     const cluster = await startNatsCluster();
     onTestFinished(() => cluster.stop());
     const [first, ...others] = cluster.nodes;
-    // As none has been asked to store anything, this is a cluster that was never up.
+    // As none has been asked to store anything, this is a cluster that was never up, once a leader that it may have had has stepped down.
     await Promise.all(others.map((node) => node.kill()));
+    await eventually(() => hasNoLeader(first as Server));
     const posthorn = await startPosthorn({ nats: first as Server, redis, settings, waitForReady: false });
     onTestFinished(() => posthorn.end().then(() => {}));
     await eventually(() => reasons(posthorn.log).length > 0);
@@ -40,6 +53,7 @@ describe("on a cluster of three nodes", () => {
     const cluster = await startNatsCluster();
     onTestFinished(() => cluster.stop());
     await Promise.all(cluster.nodes.slice(1).map((node) => node.kill()));
+    await eventually(() => hasNoLeader(cluster.nodes[0] as Server));
     const posthorn = await startPosthorn({
       nats: cluster.nodes[0] as Server,
       redis,
