@@ -14,10 +14,12 @@ export const describeInBrowser = describe.skipIf(path === null);
 
 const IMAGES = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 const FLAGS = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run"];
+/** Each process takes as much as a short test. */
+const FEW_PROCESSES = ["in-process-gpu", "process-per-site", "renderer-process-limit=1", "disable-site-isolation-trials"];
 const QUIET = ["disable-background-networking", "disable-component-update", "disable-sync"];
 
 export async function startBrowser(): Promise<Browser> {
-  const args = [...FLAGS, ...QUIET].map((flag) => `--${flag}`);
+  const args = [...FLAGS, ...FEW_PROCESSES, ...QUIET].map((flag) => `--${flag}`);
   const browser = await chromium.launch({ executablePath: path ?? "", headless: true, args });
   const close = browser.close.bind(browser);
   browser.close = (options) => {
