@@ -30,8 +30,8 @@ export interface StoppedPlace extends OrderPlace {
 /** Less than the 3 s between two refreshes: announcements cause more of them, which do not look again. */
 const LOOK_EVERY_MS = 2_500;
 const LOOKED_AT_ONCE = 32;
-/** A new owner looks at all stops at once, for as long. */
-const TAKE_OVER_LOOK_MS = 1_000;
+/** Stops that were never looked at are looked at without a pause, for as long. */
+const FIRST_LOOK_MS = 1_000;
 
 export interface KeyStopsDependencies
   extends Pick<OrderedPorts, "registry" | "monotonicNow" | "isDeadLetter" | "deadLettersState" | "deadLetterOf"> {
@@ -44,11 +44,8 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
   const { app, registry, monotonicNow, isDeadLetter, deadLettersState, deadLetterOf, index, queues } = dependencies;
   /** Stops whose dead letters were announced as removed. */
   const announced = new Set<StoppingEntry>();
-  /** Stops whose dead letters were there when so many had been removed, at least. */
-  let lasting = new WeakSet<StoppingEntry>();
-  let removedThen = 0;
-  /** Stops of an earlier owner have yet to be looked at. */
-  let isNewOwner = true;
+  /** How many dead letters had left the stream when that of the stop was still there. */
+  const seenAt = new WeakMap<StoppingEntry, number>();
   /** Monotonic, milliseconds. */
   let lookAgainAt = 0;
 
@@ -66,25 +63,21 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
   /** Stops whose dead letters are gone, of as many as are looked at. */
   const look = async (): Promise<StoppingEntry[]> => {
     if (index.stopping.size === 0 || monotonicNow() < lookAgainAt) return [];
-    const until = monotonicNow() + TAKE_OVER_LOOK_MS;
+    const until = monotonicNow() + FIRST_LOOK_MS;
     lookAgainAt = monotonicNow() + LOOK_EVERY_MS;
     const { removed, first } = await deadLettersState();
-    let unsure = [...index.stopping].filter((entry) => !lasting.has(entry));
-    if (unsure.length === 0 && removed !== removedThen) {
-      lasting = new WeakSet();
-      removedThen = removed;
-      unsure = [...index.stopping];
-    }
+    const unsure = [...index.stopping].filter((entry) => seenAt.get(entry) !== removed);
     const isTooOld = ({ stop }: StoppingEntry): boolean => stop.deadLetter < first;
     const gone = unsure.filter(isTooOld);
-    const left = unsure.filter((entry) => !isTooOld(entry));
+    const seen = (entry: StoppingEntry | undefined): number => (entry && seenAt.get(entry)) ?? -1;
+    const left = unsure.filter((entry) => !isTooOld(entry)).sort((one, other) => seen(one) - seen(other));
     do {
       const looked = left.splice(0, LOOKED_AT_ONCE);
       const isThere = await Promise.all(looked.map(({ stop }) => isDeadLetter(stop.deadLetter)));
-      for (const [at, entry] of looked.entries()) if (isThere[at]) lasting.add(entry);
+      for (const [at, entry] of looked.entries()) if (isThere[at]) seenAt.set(entry, removed);
       gone.push(...looked.filter((_, at) => !isThere[at]));
-    } while (isNewOwner && left.length > 0 && monotonicNow() < until);
-    isNewOwner &&= left.length > 0;
+      // Those that were never looked at may be an earlier owner's.
+    } while (left.length > 0 && seen(left[0]) < 0 && monotonicNow() < until);
     return gone;
   };
 

@@ -47,7 +47,7 @@ export interface ParkElsewhere {
 
 /**
  * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open. `stopped`: its queue may not flow. `closed`: the
- * process stops. `again`: the state changed while it waited for a slot, so it is admitted again. Any other value says where it goes next.
+ * process stops. `unwanted`: nobody wants the attempt any more. Any other value says where it goes next.
  */
 export type ParkedEnd =
   | "done"
@@ -55,7 +55,7 @@ export type ParkedEnd =
   | "wait"
   | "stopped"
   | "closed"
-  | "again"
+  | "unwanted"
   | ParkElsewhere
   | RetryDisposition
   | DeadLetterDisposition;
@@ -113,7 +113,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
   const attemptAlone = async (
     waiting: WaitingDelivery,
     { queue, share, mayBeDone, isWanted, handOut = null }: AttemptParkedOptions,
-  ): Promise<ParkedEnd> => {
+  ): Promise<ParkedEnd | "again"> => {
     const { delivery, source } = waiting;
     if (mayBeDone && (await skipDelivered(delivery))) return "skipped";
     requireLease(source);
@@ -150,5 +150,12 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
   };
 
   return (waiting, options) =>
-    inFlight.alone(waiting.delivery, (hasWaited) => attemptAlone(waiting, { ...options, mayBeDone: options.mayBeDone || hasWaited }));
+    inFlight.alone(waiting.delivery, async (hasWaited) => {
+      for (;;) {
+        const end = await attemptAlone(waiting, { ...options, mayBeDone: options.mayBeDone || hasWaited });
+        if (end !== "again") return end;
+        // The state changed while it waited for a slot, so it is admitted again.
+        if (!options.isWanted()) return "unwanted";
+      }
+    });
 }

@@ -11,7 +11,7 @@ import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { createAppPlaces } from "./app-places.ts";
-import { type AttemptParked, type ParkedEnd, type StoreEndDependencies, storeEnd, waitsUntil } from "./attempt-parked.ts";
+import { type AttemptParked, type StoreEndDependencies, storeEnd, waitsUntil } from "./attempt-parked.ts";
 import type { Backlog, ParkedDelivery } from "./backlog.ts";
 import type { Fence } from "./fence.ts";
 import type { PoisonLimit } from "./poison-limit.ts";
@@ -49,13 +49,9 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   const handle = async (queue: ParkedQueue, waiting: ParkedDelivery, handOut: HandOut | null): Promise<boolean> => {
     const share = `parked:${queue.app}:${queue.installationUuid}`;
     const isWanted = (): boolean => waiting.source.isOurs?.() !== false && isFlowing(queue);
-    const attempt = async (): Promise<ParkedEnd> => {
-      for (;;) {
-        const end = await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted, handOut });
-        if (end !== "again" || !isWanted()) return end;
-      }
-    };
-    const end = waitsUntil(waiting.dueAt, waiting.delivery, clock.now()) ?? (await attempt());
+    const end =
+      waitsUntil(waiting.dueAt, waiting.delivery, clock.now()) ??
+      (await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted, handOut }));
     if (typeof end === "string") return end === "done" || end === "skipped";
     await storeEnd(dependencies, waiting, end);
     return true;

@@ -104,8 +104,7 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
         waitsUntil(dueAt, delivery, clock.now()) ??
         (await attemptParked(waiting, { queue, share, mayBeDone: true, isWanted: () => !closed }));
       if (end === "done" || end === "skipped") return ACK;
-      if (end === "closed" || end === "stopped") return giveBack();
-      if (end === "again") continue;
+      if (end === "closed" || end === "stopped" || end === "unwanted") return giveBack();
       if (end === "wait") {
         if (shouldRequeue(message) && (await isStored({ kind: "park", queue, why: "queue" }))) return ACK;
         if (heldBytes.isScarce() && attemptsSoon(queue.app) === 0) return giveBack();

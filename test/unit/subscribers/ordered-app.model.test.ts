@@ -316,7 +316,7 @@ class World {
       // It waits for a place.
       await new Promise<void>((resolve) => this.clock.after(this.busyMs, resolve));
       if (!owner.isAlive) await new Promise(() => {});
-      if (!isWanted() || this.isPaused) return "again";
+      if (!isWanted() || this.isPaused) return "unwanted";
       requireLease();
       this.start(owner, orderBy, delivery);
       const fails = this.failing.has(keyIn(delivery));
