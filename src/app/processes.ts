@@ -1,7 +1,8 @@
 /**
  * Several workers under one parent (POSTHORN_PROCESSES), which share the API's port. Each is a replica like any other.
  *
- * PROCESS-1  A worker that ends after it was ready is replaced. One that can't start ends all: the settings or the servers are wrong.
+ * PROCESS-1  A worker that ends is replaced once any of them has been ready, so an outage at a replacement's start does not end the
+ *            others. Until then the settings or the servers are wrong, and a worker that can't start ends all.
  * PROCESS-2  A stop reaches every worker once, and the parent ends after the last one, with 0 only if each finished its work.
  */
 import cluster, { type Worker } from "node:cluster";
@@ -28,6 +29,8 @@ export function startWorkers({ processes, logLevel, logFormat }: Pick<Config, "p
   const workers = new Set<Worker>();
   const exchange = createMetricsExchange(clock);
   let isStopping = false;
+  /** PROCESS-1 */
+  let hasStarted = false;
   let exitCode = 0;
   let pauseMs = FIRST_PAUSE_MS;
   /** Also keeps the parent alive while no worker runs. */
@@ -42,19 +45,21 @@ export function startWorkers({ processes, logLevel, logFormat }: Pick<Config, "p
   const start = (): void => {
     const worker = cluster.fork();
     const startedAt = clock.now();
-    let isReady = false;
     workers.add(worker);
     worker.once("listening", () => {
-      isReady = true;
+      hasStarted = true;
       // One after the other: the first one creates what is missing on the servers.
       startMissing();
     });
     worker.on("message", (message: WorkerMessage) => exchange(worker, [...workers], message));
     worker.once("exit", (code, signal) => {
       workers.delete(worker);
-      if (isStopping || !isReady) {
+      if (isStopping || !hasStarted) {
         exitCode = Math.max(exitCode, code ?? 1);
-        if (!isStopping) stop();
+        if (!isStopping) {
+          logger.error({ pid: worker.process.pid, exit_code: code, signal }, "a worker process ended before it was ready, stopping");
+          stop();
+        }
         if (workers.size === 0) end(exitCode);
         return;
       }

@@ -65,3 +65,41 @@ test("a worker that can't start ends its parent with the same code", async () =>
   expect(await posthorn.end("SIGCONT")).toBe(1);
   expect(posthorn.log.filter(({ message }) => message === "start failed")).toHaveLength(1);
 });
+
+test("a replacement that can't start during an outage ends no other worker, and is tried again", async () => {
+  const [receiver, ownRedis] = await Promise.all([startReceiver(), startRedisServer()]);
+  const settings = { POSTHORN_PROCESSES: "2", POSTHORN_STARTUP_TIMEOUT: "500ms" };
+  const posthorn = await startPosthorn({ nats, redis: ownRedis, settings });
+  await eventually(() => ready(posthorn) === 2);
+  await posthorn.install({ webhook_url: receiver.url });
+  const bus = await connectBus(nats, posthorn.prefix);
+  const [killed = 0, survivor] = workersOf(posthorn);
+  await ownRedis.kill();
+  process.kill(killed, "SIGKILL");
+  const said = "a worker process ended; another one starts";
+  await eventually(() => posthorn.log.some(({ message, exit_code: code }) => message === said && code === 1));
+  await bus.publish("issue.created", { id: "during", organization_id: "42", data: {} });
+  await eventually(() => receiver.requests.length === 1);
+  expect(workersOf(posthorn)).toContain(survivor);
+
+  await ownRedis.restart();
+  await eventually(() => ready(posthorn) === 3);
+  expect(await posthorn.end()).toBe(0);
+  await Promise.all([bus.close(), receiver.stop(), ownRedis.stop()]);
+});
+
+test("a worker that is killed before the first was ready ends its parent, which says so", async () => {
+  const natsUrl = `nats://127.0.0.1:${await freePort()}`;
+  const posthorn = await startPosthorn({
+    nats,
+    redis,
+    waitForReady: false,
+    settings: { POSTHORN_PROCESSES: "2", POSTHORN_NATS_URL: natsUrl },
+  });
+  const worker = await eventually(() => workersOf(posthorn)[0] || null);
+  process.kill(worker, "SIGKILL");
+  expect(await posthorn.end("SIGCONT")).toBe(1);
+  expect(posthorn.log).toContainEqual(
+    expect.objectContaining({ message: "a worker process ended before it was ready, stopping", pid: worker, signal: "SIGKILL" }),
+  );
+});
