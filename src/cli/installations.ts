@@ -95,7 +95,9 @@ export const installationCommands: readonly Command[] = [
           { title: "PROJECTS", cell: ({ project_ids: ids }) => ids.join(",") || "all" },
         ],
         rows,
-        "No installations yet: posthorn installations add",
+        Object.values(query).some((filter) => filter !== undefined)
+          ? "No matching installations."
+          : "No installations yet: posthorn installations add",
       );
     },
   }),

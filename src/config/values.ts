@@ -43,16 +43,13 @@ export function formatSize(bytes: number): string {
   return unit ? `${bytes / unit[1]}${unit[0]}` : `${bytes}B`;
 }
 
-/** Values separated by commas. */
+/** Values separated by commas; none for an empty text. */
 export function parseList<T>(parse: (text: string) => T): (text: string) => readonly T[] {
-  return (text) =>
-    Object.freeze(
-      text
-        .split(",")
-        .map((part) => part.trim())
-        .filter((part) => part !== "")
-        .map(parse),
-    );
+  return (text) => {
+    const parts = text.trim() === "" ? [] : text.split(",").map((part) => part.trim());
+    if (parts.includes("")) throw new Error("found nothing between two commas or at an end, wanted values separated by single commas");
+    return Object.freeze(parts.map(parse));
+  };
 }
 
 export const parseDurations = parseList(parseDuration);

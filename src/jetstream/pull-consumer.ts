@@ -5,7 +5,8 @@
  * PULL-1  Held and outstanding messages together never exceed limit() at the time of a pull.
  * PULL-2  A message that arrives after stop() began is given back at once, for another replica.
  * PULL-3  A deleted consumer, a lost pull request or a silent server is noticed by the missing heartbeats at the latest. `recover` is
- *         then called, and again until it succeeds, before pulling continues.
+ *         then called, and again until it succeeds, before pulling continues. A reconnect begins this again at once: a call on the
+ *         old connection would only end with its time limit.
  */
 import { createInbox, type JetStreamManager, type Msg, type NatsConnection, type Subscription } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -77,6 +78,8 @@ type Phase = "idle" | "pulling" | "recovering" | "stopped";
 
 interface PullState {
   phase: Phase;
+  /** How often a recovery began; only the last one counts. */
+  recoveries: number;
   lastMessageAt: number;
   subscription: Subscription | null;
   /** Set by `stop`. Resolves when no message can arrive any more. */
@@ -84,6 +87,10 @@ interface PullState {
   cancelTick: () => void;
   /** Remove the listeners of `start`. */
   removers: ReadonlyArray<() => void>;
+}
+
+function idleAt(now: number): PullState {
+  return { phase: "idle", recoveries: 0, lastMessageAt: now, subscription: null, cancelTick: () => {}, removers: [] };
 }
 
 const FIRST_RECOVERY_MS = 250;
@@ -98,7 +105,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const { stream, consumer } = settings;
   const monotonicNow = dependencies.monotonicNow ?? (() => performance.now());
   const inbox = createInbox(INBOX_PREFIX);
-  const state: PullState = { phase: "idle", lastMessageAt: clock.now(), subscription: null, cancelTick: () => {}, removers: [] };
+  const state = idleAt(clock.now());
   const isIn = (phase: Phase): boolean => state.phase === phase;
   const share = options.heldBytes?.of.share(() => pull(), options.heldBytes);
   const held = createHeldMessages({ ...dependencies, monotonicNow, share }, settings, onLost);
@@ -119,17 +126,15 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   };
 
   /** PULL-3. */
-  const recoverConsumer = async (why: string): Promise<void> => {
-    if (!isIn("pulling")) return;
+  const recoverConsumer = async (why: string, isReconnect = false): Promise<void> => {
+    if (!isIn("pulling") && !(isReconnect && isIn("recovering"))) return;
     state.phase = "recovering";
+    const recovery = ++state.recoveries;
     held.expectRepeats();
     requests.reset();
-    const recovering = { isWanted: () => isIn("recovering"), clock, logger, fields: { stream, consumer, why } };
-    const isRecovered = await retryUntilDone(recovering, async () => {
-      await recover();
-      await held.checkConsumer();
-    });
-    if (!isRecovered) return;
+    const isWanted = (): boolean => isIn("recovering") && recovery === state.recoveries;
+    const recovering = { isWanted, clock, logger, fields: { stream, consumer, why } };
+    if (!(await retryUntilDone(recovering, () => recover().then(held.checkConsumer)))) return;
     state.phase = "pulling";
     requests.reset();
     pull();
@@ -169,7 +174,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       state.subscription = connection.subscribe(inbox, { callback: receive });
       state.removers = [
         // Pull requests end with the connection that sent them.
-        connectionState.onReconnect(() => void recoverConsumer("reconnected")),
+        connectionState.onReconnect(() => void recoverConsumer("reconnected", true)),
         consumerDeletions.on(stream, consumer, () => {
           held.loseAll();
           void recoverConsumer("deleted");

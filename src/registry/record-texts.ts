@@ -6,9 +6,11 @@ import { z } from "zod";
 const PLAIN_TEXT = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]*$/u;
 export const plainText = z.string().regex(PLAIN_TEXT, "wanted well-formed Unicode without control characters");
 
+const WANTED_ID = "wanted a string or a whole number of at most 9007199254740991";
+
 /** The id of an organization or a project, as strict as in events (model/event-members.ts). */
 export const identifier = z
-  .union([plainText.min(1), z.int()], "wanted a string or a whole number")
+  .union([plainText.min(1), z.int(WANTED_ID)], WANTED_ID)
   .transform(String)
   .meta({ description: "A string or an integer; kept as a string.", example: "42" });
 

@@ -53,7 +53,7 @@ export function openApi(routes: readonly Route[], version: string, isOpen = fals
       title: "Posthorn",
       version,
       summary: "Webhook delivery for app platforms.",
-      description: "Lists are paged: pass `next` as `after`. Errors are RFC 9457 problems with a stable `code`.",
+      description: "Lists are paged: pass `next` as `cursor`. Errors are RFC 9457 problems with a stable `code`.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: ".", description: "The server of this document." }],

@@ -15,7 +15,10 @@ export const LIMIT_SETTINGS = {
 
   MAX_ID_LENGTH: integer(
     "256",
-    { group: EVENTS, about: "Length of an event's, an organization's or a project's id, in characters." },
+    {
+      group: EVENTS,
+      about: "Length of an event's, an organization's or a project's id, in UTF-16 code units: most characters are one, emoji are two.",
+    },
     1,
     4_096,
   ),

@@ -87,6 +87,38 @@ export function describePullConsumer(createWorld: () => Promise<PullConsumerWorl
     await consumer.stop();
   });
 
+  test("recovers at once after a reconnect, also while a call on the old connection has no answer", async () => {
+    const { dependencies, options, store, deleteConsumer, until } = await createWorld();
+    let reconnect = (): void => {};
+    let recoveries = 0;
+    const received: ConsumedMessage[] = [];
+    const consumer = createPullConsumer(
+      {
+        ...dependencies,
+        connectionState: {
+          ...dependencies.connectionState,
+          onReconnect: (listener) => {
+            reconnect = listener;
+            return () => {};
+          },
+        },
+      },
+      {
+        ...options,
+        limit: () => 1,
+        onMessage: (message) => void received.push(message),
+        recover: () => (recoveries++ === 0 ? new Promise(() => {}) : options.recover()),
+      },
+    );
+    consumer.start();
+    await deleteConsumer();
+    await until(() => recoveries === 1);
+    reconnect();
+    await store("a");
+    await until(() => received.length === 1);
+    await consumer.stop();
+  });
+
   test("may be told to stop twice, also at once", async () => {
     const { world, consumer, received } = await started(1);
     await Promise.all([consumer.stop(), consumer.stop()]);

@@ -149,6 +149,12 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     expect(problems({ POSTHORN_SOMETHING_ELSE_ENTIRELY: "1" })).toEqual(["POSTHORN_SOMETHING_ELSE_ENTIRELY: no such setting"]);
   });
 
+  test.each(["5s,,6s", ",5s", "5s,", ","])("a list with nothing between two commas or at an end: %s", (list) => {
+    expect(problems({ POSTHORN_RETRY_SCHEDULE: list })).toEqual([
+      expect.stringMatching(/^POSTHORN_RETRY_SCHEDULE: .*nothing between two commas/),
+    ]);
+  });
+
   test("settings that contradict each other", () => {
     expect(problems({ POSTHORN_HTTP_HOST: "0.0.0.0" })[0]).toMatch(/without POSTHORN_API_TOKENS/);
     expect(problems({ POSTHORN_HTTP_HOST: "0.0.0.0", POSTHORN_FOO: "1" })).toEqual([

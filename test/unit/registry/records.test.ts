@@ -93,6 +93,11 @@ describe("an installation", () => {
       /^project_ids\.0: found .*well-formed/,
     ],
     ["half an organization", { app: "acme", organization_id: 4.2 }, /^organization_id: found 4.2, wanted a string or a whole number/],
+    [
+      "an organization that JSON rounds",
+      { app: "acme", organization_id: 2 ** 60 },
+      /^organization_id: found \d+, wanted a string or a whole number of at most/,
+    ],
     ["null for an organization", { app: "acme", organization_id: null }, /found null, wanted a string or a whole number/],
     ["no app", { organization_id: "42" }, /^app: /],
     ["an app that is no slug", { app: "No Slug", organization_id: "42" }, /^app: found "No Slug", wanted 1 to 64 of a-z/],
