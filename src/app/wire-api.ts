@@ -53,8 +53,7 @@ export function wireApi(given: ApiGiven) {
     ...{ replayDeadLetters: given.replayDeadLetters, deadLetterReplays: given.deadLetterReplays, replays: given.replays },
     ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
     resend: createResend({
-      ...{ events: storedEvents, storeAgain: given.storeAgain, find: lookup.find, deadLetters, names, tracing, clock },
-      searchDeadLetters: findInStreams.deadLettersOfDelivery,
+      ...{ events: storedEvents, storeAgain: given.storeAgain, find: lookup.find, deadLetters, names, tracing },
       locate: async (id, history) => (await locateDeliveries(findInStreams, [{ id, history }], history.app)).get(id) ?? null,
     }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),

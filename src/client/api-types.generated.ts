@@ -1473,7 +1473,7 @@ export interface Calls {
   "GET /v1/deliveries/{id}": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: DeliveryAnswer };
   /** Explains an event: which installations of its organization wanted it, which did not and why, and the state of each delivery. Of several events with the id, the newest comes first. To an app's own token an event exists only if one of the app's installations wanted it, and other apps are left out; to an organization's token, only if it is the organization's. */
   "GET /v1/events/{id}": { readonly path: { readonly id: string }; readonly query: { readonly since?: string | undefined; readonly type?: string | undefined; readonly app?: string | undefined; readonly source?: string | undefined }; readonly body: undefined; readonly answer: EventAnswer };
-  /** Resends a delivery of the last days, whatever its state, in place of its dead letter. The attempts are logged but not counted. A repeated call for a dead letter is the same resend until 10 s after it was delivered. */
+  /** Resends a delivery of the last days, whatever its state, in place of its dead letter. The attempts are logged but not counted. */
   "POST /v1/deliveries/{id}/resend": { readonly path: { readonly id: string }; readonly query: undefined; readonly body: undefined; readonly answer: Resent };
   /** Attempts by outcome and latency percentiles over time. Test events and manual resends are not counted. */
   "GET /v1/apps/{slug}/stats": { readonly path: { readonly slug: string }; readonly query: { readonly range?: "1h" | "6h" | "24h" | "7d" | "30d" | undefined }; readonly body: undefined; readonly answer: AppStats };

@@ -6,8 +6,6 @@
  *           it is replayed again: the message id and the run are its own. JetStream deduplicates within its window, the dedup
  *           key of the run after that.
  * REPLAY-2  No other run shares them, so that neither JetStream nor a dedup key swallows a replay.
- * REPLAY-9  The run of a dead letter, or of a resend that was asked for before the delivery was delivered, is done, too, when another run
- *           delivers it afterwards: the process may have died after it had stored the dead letter, or several may have asked.
  * REPLAY-3  A dead letter that holds a whole event goes to every installation that wants the event and has not received it.
  *           It stays in the stream when no installation wants it.
  */
@@ -22,7 +20,6 @@ import { decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Event } from "../model/event.ts";
 import { type ReadEvent, readEvent } from "../model/event-reader.ts";
 import { decodeBatch, type FanOutBatch, type Target } from "../model/fan-out-batch.ts";
-import { deadLetterRun } from "../model/replay.ts";
 import { type DeadLetterFilter, deadLetteredAt } from "./dead-letter-filter.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { type DeadLetter, UNREADABLE } from "./read-dead-letter.ts";
@@ -137,7 +134,13 @@ export function createReplay({ deadLetters, storeAgain, streams, names, match, t
 
 /** REPLAY-1, REPLAY-2. The time distinguishes the run from one of the same sequence in a stream that was recreated. */
 export function replayOf({ sequence, content }: DeadLetter, { streams }: Subjects) {
-  return { run: deadLetterRun(sequence, deadLetteredAt(content)), source: { stream: streams.deadLetters, sequence } };
+  return { run: `dead-letter-${sequence}-${deadLetteredAt(content)}`, source: { stream: streams.deadLetters, sequence } };
+}
+
+/** The dead letter whose run it is; null: it is another run's name. */
+export function replayedSequence(run: string): number | null {
+  const sequence = /^dead-letter-(\d+)-/.exec(run)?.[1];
+  return sequence === undefined ? null : Number(sequence);
 }
 
 function eventOf({ subject, data, headers, stream, sequence, storedAt }: RawMessage, names: Subjects): ReadEvent {

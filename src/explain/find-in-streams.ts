@@ -18,8 +18,6 @@ export interface FindInStreams {
   at(deliveryId: string, location: StreamLocation): Promise<LocatedDelivery | null>;
   /** The messages found of these deliveries. @param app searches its messages only; null: those of all apps */
   search(deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]>;
-  /** Dead letters of a delivery; the newest dead letters are searched. */
-  deadLettersOfDelivery(deliveryId: string, app: string): Promise<LocatedDelivery[]>;
   /** Dead letters of events with this id, which outlive the event in its stream; the newest dead letters are searched. */
   deadLettersOf(eventId: string): Promise<LocatedDelivery[]>;
   /** For an event without any known delivery. */
@@ -77,20 +75,17 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
     return located?.delivery.id === deliveryId ? located : null;
   };
 
-  const deadLettersOfDeliveries = (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> =>
-    searchDeadLetters(
-      names.deadLettersFilter(app),
-      (text) => [...deliveryIds].some((id) => text.includes(id)),
-      ({ id }) => deliveryIds.has(id),
-    );
-
   const search = async (deliveryIds: ReadonlySet<string>, app: string | null): Promise<LocatedDelivery[]> => {
     const [appQueues, installationQueues] = names.parkedFilters(app);
     const found = await Promise.all([
       searchQueue("retries", names.retriesFilter(app), deliveryIds),
       searchQueue("parked", appQueues, deliveryIds),
       searchQueue("parked", installationQueues, deliveryIds),
-      deadLettersOfDeliveries(deliveryIds, app),
+      searchDeadLetters(
+        names.deadLettersFilter(app),
+        (text) => [...deliveryIds].some((id) => text.includes(id)),
+        ({ id }) => deliveryIds.has(id),
+      ),
     ]);
     return found.flat();
   };
@@ -117,7 +112,6 @@ export function createFindInStreams(connection: NatsConnection, manager: JetStre
   return {
     at: (deliveryId, location) => orUnreachable(at(deliveryId, location)),
     search: (deliveryIds, app) => orUnreachable(search(deliveryIds, app)),
-    deadLettersOfDelivery: (deliveryId, app) => orUnreachable(deadLettersOfDeliveries(new Set([deliveryId]), app)),
     deadLettersOf: (eventId) => orUnreachable(deadLettersOf(eventId)),
     remainingOf: (eventSequence) => orUnreachable(remainingOf(eventSequence)),
     searched: `the oldest ${MAX_QUEUE_MESSAGES} messages of the retries and parked streams and the newest ${MAX_DEAD_LETTERS} dead letters`,

@@ -11,7 +11,7 @@ export interface LogBuffer {
   nextBatch(): Batch | null;
   /** The buffered note of that name. */
   findNote(name: string): Note | undefined;
-  /** The buffered attempt that delivered the run; for the first run, that of any. */
+  /** The buffered attempt that delivered the run. */
   findDelivered(dedupKey: string): LogEntry | undefined;
   entries(): number;
   notes(): number;
@@ -46,11 +46,11 @@ export function createLogBuffer(maxRows: number): LogBuffer {
   return {
     add(entry) {
       waiting.push(entry);
-      if (!entry.failed) for (const key of keysOf(entry)) waitingDelivered.set(key, entry);
+      if (!entry.failed) waitingDelivered.set(entry.dedupKey, entry);
       if (waiting.length + batch.entries.length <= maxRows) return;
       const oldest = waiting.shift();
       dropped++;
-      if (oldest !== undefined) for (const key of keysOf(oldest)) waitingDelivered.delete(key);
+      if (oldest !== undefined) waitingDelivered.delete(oldest.dedupKey);
     },
     addNote(name, note) {
       if (notes.size < maxRows || notes.has(name)) notes.set(name, note);
@@ -65,9 +65,7 @@ export function createLogBuffer(maxRows: number): LogBuffer {
       batch = { entries: waiting.slice(0, MAX_BATCH), notes: takeNotes() };
       waiting = waiting.slice(MAX_BATCH);
       batchDelivered = waitingDelivered;
-      waitingDelivered = new Map(
-        waiting.filter(({ failed }) => !failed).flatMap((entry) => keysOf(entry).map((key) => [key, entry] as const)),
-      );
+      waitingDelivered = new Map(waiting.filter(({ failed }) => !failed).map((entry) => [entry.dedupKey, entry]));
       return batch;
     },
     findNote: (name) => notes.get(name) ?? batchNotes.get(name),
@@ -76,8 +74,4 @@ export function createLogBuffer(maxRows: number): LogBuffer {
     notes: () => notes.size + batch.notes.length,
     dropped: () => dropped,
   };
-}
-
-function keysOf({ dedupKey, dedupRecord }: LogEntry): readonly string[] {
-  return dedupRecord === null ? [dedupKey] : [dedupKey, dedupKey.slice(0, dedupKey.indexOf(":"))];
 }

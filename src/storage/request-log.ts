@@ -7,13 +7,13 @@
  * LOG-3  While Redis is unreachable, at most `bufferRows` attempts are kept; the oldest beyond that are dropped and counted. Notes
  *     only help to find things, so the newest are dropped.
  */
-import type { AttemptLog, DeliveredFor } from "../delivery/ports.ts";
+import type { AttemptLog } from "../delivery/ports.ts";
 import type { LateBatch } from "../delivery/tracing-ports.ts";
 import type { Clock } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
 import type { Logger } from "../model/logger.ts";
-import { isReplayId, sentAgainAt } from "../model/replay.ts";
+import { isReplayId } from "../model/replay.ts";
 import type { WriteOptions } from "./batch-script.ts";
 import { createBatchSender } from "./batch-sender.ts";
 import { type Batch, createWriteBatch } from "./batch-writer.ts";
@@ -91,20 +91,6 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     if (note !== null) buffer.addNote(`delivery ${delivery.id}`, note);
   };
 
-  /** The attempt that delivered this run; for the first run, that of any. */
-  const findRun = async (delivery: Delivery): Promise<{ readonly found: DeliveredFor; readonly endedAt: number } | null> => {
-    const unwritten = buffer.findDelivered(dedupKeyOf(delivery));
-    if (unwritten !== undefined) return isSameEvent(delivery, unwritten.endedAt) ? { found: unwritten, endedAt: unwritten.endedAt } : null;
-    try {
-      const { app, id: deliveryId, replay } = delivery;
-      const found = await readRecord({ app, deliveryId, replay });
-      return found?.delivered && isSameEvent(delivery, found.last?.endedAt) ? { found, endedAt: found.last?.endedAt ?? 0 } : null;
-    } catch {
-      // A duplicate is better than a delivery that waits for Redis.
-      return null;
-    }
-  };
-
   return {
     record(attempt) {
       buffer.add(toLogEntry(attempt, options.keepsDelivered));
@@ -113,13 +99,17 @@ export function createRequestLog(dependencies: RequestLogDependencies, options: 
     },
 
     async findDelivered(delivery) {
-      const ofRun = await findRun(delivery);
-      if (ofRun !== null) return ofRun.found;
-      const sentAgain = sentAgainAt(delivery.replay);
-      if (sentAgain === null) return null;
-      // REPLAY-9.
-      const ofAny = await findRun({ ...delivery, replay: null });
-      return ofAny !== null && ofAny.endedAt > sentAgain ? ofAny.found : null;
+      const dedupKey = dedupKeyOf(delivery);
+      const unwritten = buffer.findDelivered(dedupKey);
+      if (unwritten !== undefined) return isSameEvent(delivery, unwritten.endedAt) ? unwritten : null;
+      try {
+        const { app, id: deliveryId, replay } = delivery;
+        const found = await readRecord({ app, deliveryId, replay });
+        return found?.delivered && isSameEvent(delivery, found.last?.endedAt) ? found : null;
+      } catch {
+        // A duplicate is better than a delivery that waits for Redis.
+        return null;
+      }
     },
 
     async isHandedOver(delivery) {

@@ -555,8 +555,8 @@ test("the calls about what was given up answer as they are documented", async ()
   const replayed = await replayDeadLetters(call, { app: "given-up" });
   expect(replayed).toMatchObject({ state: "done", matched: 1, replayed: 1 });
   expect((await call("GET", `/v1/dead-letters/replays/${replayed.replay_id}`)).body).toEqual(replayed);
-  // The test call, two events, and both sent again: the resend is the replay that was asked for before it.
-  await rejecting.waitFor(5);
+  // The test call, two events, and three that were sent again.
+  await rejecting.waitFor(6);
   await call("POST", `/v1/installations/${uuid}/disable`);
   expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
   await rejecting.stop();

@@ -291,43 +291,6 @@ describe("a key that a dead letter stops", () => {
     await nothingIsParked(slug);
   });
 
-  test("is delivered once, though every replica is asked to resend it, and asked again when its dead letter is gone", async () => {
-    const { receiver, api, slug, deliveryId, ofKey, letters } = await stopped();
-    receiver.behave(answer(200));
-    const resend = async () => (await api("POST", `/v1/deliveries/${deliveryId(1)}/resend`)).body.resend_id;
-    const runs = [await resend(), await resend(), await resend()];
-    await eventually(() => ofKey().length === 5);
-    runs.push(await resend());
-    await nothingIsParked(slug);
-    expect([new Set(runs).size, ofKey(), await letters()]).toEqual([1, [0, 1, 1, 2, 3], []]);
-  });
-
-  test("is delivered once when its owner died as it had stored the dead letter, and another replica resends it", async () => {
-    const receiver = await startReceiver();
-    stopping.push(receiver.stop);
-    receiver.behave(answer(503));
-    const [organization_id, id] = [randomUUID(), randomUUID()];
-    const { slug, uuid } = await any().install({
-      ...{ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [3_600], on_exhausted: "stop", organization_id },
-    });
-    await publish(bus, { k: "a" }, { id, organization_id });
-    const inQueue = { last_by_subj: `${bus.prefix}.parked.${slug}` };
-    const waiting = await eventually(() => manager.streams.getMessage(streamOf("PARKED"), inQueue).catch(() => false as const));
-    // Neither Redis nor the queue has anything of it.
-    const deadLetter = { ...waiting.json<object>(), reason: "exhausted", error: "503", dead_lettered_at: new Date().toISOString() };
-    const { seq } = await bus.jetStream.publish(`${bus.prefix}.dead-letters.${slug}`, JSON.stringify(deadLetter));
-    receiver.behave(answer(200));
-    const resent = await eventually(async () => {
-      const { status, body } = await any().api("POST", `/v1/deliveries/${deliveryIdOf(id, uuid)}/resend`);
-      return status === 202 && body.resend_id;
-    });
-    expect(resent).toMatch(new RegExp(`^dead-letter-${seq}-`));
-    // The new owner attempts what it finds in the queue.
-    await any().api("POST", `/v1/apps/${slug}/retry-now`);
-    await nothingIsParked(slug);
-    expect([receiver.requests.length, (await any().api("GET", `/v1/dead-letters?app=${slug}`)).body.items]).toEqual([2, []]);
-  });
-
   test("stops again with the dead letter of a replay that fails, over a change of the owner", async () => {
     const { receiver, api, slug, sequence, ofKey, letters, stop } = await stopped();
     await api("POST", `/v1/dead-letters/${sequence}/replay`);

@@ -1,19 +1,16 @@
 /** The attempt log without Redis: it keeps which runs were delivered. */
-import type { AttemptLog, DeliveredFor } from "../../src/delivery/ports.ts";
+import type { AttemptLog } from "../../src/delivery/ports.ts";
 import { dedupKeyOf } from "../../src/model/delivery.ts";
-import { sentAgainAt } from "../../src/model/replay.ts";
 
 export function createAttemptLogInMemory(): AttemptLog {
-  const delivered = new Map<string, DeliveredFor & { readonly endedAt: number }>();
+  const delivered = new Map<string, number | null>();
   return {
-    record({ delivery, outcome, endedAt }) {
-      if (outcome !== "delivered") return;
-      for (const key of [dedupKeyOf(delivery), delivery.id]) delivered.set(key, { eventSequence: delivery.eventSequence, endedAt });
+    record({ delivery, outcome }) {
+      if (outcome === "delivered") delivered.set(dedupKeyOf(delivery), delivery.eventSequence);
     },
     async findDelivered(delivery) {
-      const since = sentAgainAt(delivery.replay);
-      const ofAny = since === null ? undefined : delivered.get(delivery.id);
-      return delivered.get(dedupKeyOf(delivery)) ?? (ofAny !== undefined && ofAny.endedAt > (since ?? 0) ? ofAny : null);
+      const eventSequence = delivered.get(dedupKeyOf(delivery));
+      return eventSequence === undefined ? null : { eventSequence };
     },
     async isHandedOver() {
       return false;

@@ -58,7 +58,7 @@ export function deliveryRoutes({ explain, resend }: { explain: Explain; resend: 
       forApp: "act",
       forOrganization: "act",
       summary:
-        "Resends a delivery of the last days, whatever its state, in place of its dead letter. The attempts are logged but not counted. A repeated call for a dead letter is the same resend until 10 s after it was delivered.",
+        "Resends a delivery of the last days, whatever its state, in place of its dead letter. The attempts are logged but not counted.",
       params: z.object({ id: deliveryId }),
       answers: {
         202: answer("stored for delivery", resent),

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "vitest";
 import type { AttemptLog } from "../../../src/delivery/ports.ts";
 import type { Delivery } from "../../../src/model/delivery.ts";
-import { deadLetterRun, resendRun } from "../../../src/model/replay.ts";
 import { aDelivery, anAttempt, anEvent, deliveryIdOf, UUID } from "../builders.ts";
 
 /** @param flush resolves when everything recorded is stored */
@@ -41,15 +40,6 @@ export function describeAttemptLog(name: string, subject: () => AttemptLog, flus
       const delivery = deliveryOf("resent");
       subject().record(anAttempt({ delivery }));
       expect(await found({ ...delivery, replay: "r-1" })).toEqual([undefined, undefined]);
-    });
-
-    test.each([null, "r-1"])("REPLAY-9: finds a run that was asked for before the delivery was delivered, by run %s", async (replay) => {
-      const delivery = deliveryOf(`since-${replay}`);
-      const attempt = anAttempt({ delivery: { ...delivery, replay } });
-      subject().record(attempt);
-      for (const [askedAt, sequence] of [[attempt.endedAt - 1, 7] as const, [attempt.endedAt, undefined] as const])
-        for (const run of [resendRun(askedAt, "a"), deadLetterRun(3, askedAt)])
-          expect(await found({ ...delivery, replay: run })).toEqual([sequence, sequence]);
     });
   });
 }

@@ -3,10 +3,9 @@ import { createResend, type Resend } from "../../../src/dead-letters/resend.ts";
 import { createSubjects } from "../../../src/jetstream/subjects.ts";
 import { AppError } from "../../../src/model/app-error.ts";
 import { newDelivery } from "../../../src/model/delivery.ts";
-import type { LocatedDelivery, RunHistory, StreamLocation } from "../../../src/model/delivery-location.ts";
+import type { LocatedDelivery, RunHistory } from "../../../src/model/delivery-location.ts";
 import { createTracing } from "../../../src/telemetry/tracing.ts";
 import { anEvent, UUID } from "../../support/builders.ts";
-import { createManualClock, type ManualClock } from "../../support/manual-clock.ts";
 
 const delivery = newDelivery(anEvent({ id: "e-1" }), "acme", UUID, 3);
 const located: LocatedDelivery = { stream: "dead-letters", sequence: 7, storedAt: 0, delivery, reason: "rejected", error: null };
@@ -22,11 +21,6 @@ let removalFails: boolean;
 /** Where the delivery is now, and its runs. */
 let place: LocatedDelivery | null;
 let runs: RunHistory[];
-/** Where Redis says that it is. */
-let noted: StreamLocation | null;
-/** Dead letters that only a search of the stream finds. */
-let unnoted: LocatedDelivery[];
-let clock: ManualClock;
 let resend: Resend;
 
 beforeEach(() => {
@@ -34,13 +28,13 @@ beforeEach(() => {
   stored = [];
   removalFails = false;
   place = located;
-  [runs, noted, unnoted, clock] = [[], null, [], createManualClock()];
+  runs = [];
   resend = createResend({
-    ...{ names: createSubjects("t"), clock, searchDeadLetters: async () => unnoted },
+    names: createSubjects("t"),
     events: {
       at: async () => ({ event: delivery.event, sequence: 3, stream: "EVENTS", storedAt: 0, problem: null, stage: "handled" }),
     } as never,
-    find: async () => [{ app: "acme", installationUuid: UUID, eventSequence: 3, runs, location: noted, skips: [] }],
+    find: async () => [{ app: "acme", installationUuid: UUID, eventSequence: 3, runs, location: null, skips: [] }],
     locate: async () => (place?.stream === "dead-letters" && !deadLetters.has(place.sequence) ? null : place),
     deadLetters: {
       async get(sequence) {
@@ -106,52 +100,4 @@ test("a resend without a dead letter is a run of its own each time", async () =>
   const runs = [await resend(delivery.id), await resend(delivery.id)];
   expect(new Set(runs).size).toBe(2);
   expect(stored).toEqual(runs.map((run) => `${run}:0 ${run} false`));
-});
-
-const RUN = `dead-letter-7-${DIED_AT}`;
-
-test.each<[string, () => void]>([
-  [
-    "has yet to be attempted",
-    () => {
-      place = { ...waiting, delivery: { ...delivery, replay: RUN } };
-    },
-  ],
-  [
-    "was delivered a moment ago",
-    () => {
-      place = null;
-      runs = [{ replay: RUN, delivered: true, last: { attempt: 1, endedAt: clock.now() - 9_000, responseCode: 200, traceparent: "" } }];
-    },
-  ],
-])("a resend of a dead letter that is gone is the same one while its run %s", async (_state, moves) => {
-  deadLetters.clear();
-  moves();
-  expect([await resend(delivery.id), stored]).toEqual([RUN, []]);
-});
-
-test("a resend is another one once the run of the dead letter has failed, or was delivered a while ago", async () => {
-  deadLetters.clear();
-  place = { ...waiting, delivery: { ...delivery, replay: RUN, attemptsMade: 1 } };
-  const runs1 = await resend(delivery.id);
-  place = null;
-  runs = [{ replay: RUN, delivered: true, last: { attempt: 1, endedAt: clock.now() - 11_000, responseCode: 200, traceparent: "" } }];
-  const runs2 = await resend(delivery.id);
-  expect(stored).toEqual([`${runs1}:0 ${runs1} false`, `${runs2}:0 ${runs2} false`]);
-});
-
-test("a dead letter that Redis does not know of is found, and its place taken, while the delivery's message is still there", async () => {
-  place = waiting;
-  unnoted = [located];
-  expect([await resend(delivery.id), stored, [...deadLetters]]).toEqual([RUN, [`T_DEAD_LETTERS:7 ${RUN} false`], []]);
-});
-
-test("where a delivery went when its dead letter was removed is asked for again, as Redis learns it late", async () => {
-  deadLetters.clear();
-  noted = { stream: "dead-letters", sequence: 7 };
-  const resending = resend(delivery.id);
-  await clock.advance(100);
-  place = { ...waiting, delivery: { ...delivery, replay: RUN } };
-  await clock.advance(1_000);
-  expect([await resending, stored]).toEqual([RUN, []]);
 });
