@@ -8,11 +8,10 @@
  * AHEAD-3  When the room is scarce, postponed events begin in any case: what their app can't take in time is parked.
  * AHEAD-4  Postponed events of an app begin in the order in which they came.
  * AHEAD-5  Reading goes before attempts that may be in vain, and before storing: while there is more to read, few events of an app begin
- *          before one of its attempts has succeeded (SHARE-3). Those that are postponed begin as others of a slow app end, and as many as
- *          there is room for once the app answers.
+ *          before one of its attempts has succeeded (SHARE-3). Once the app answers, as many of those that are postponed begin as there is
+ *          room for.
  * AHEAD-6  When an app becomes ordered, all that are postponed begin soon: the owner of the queues waits until they are done or stored.
  */
-import type { Standing } from "../delivery/limits/bulkhead.ts";
 import type { ConsumedMessage } from "../jetstream/message.ts";
 import type { Installation } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
@@ -38,7 +37,7 @@ export interface ReadAheadDependencies {
   /** Whether a delivery to it would be parked now, or wait for an app that does not answer. */
   readonly mustWait: (installation: Installation) => boolean;
   /** SHARE-3. */
-  readonly standingOf: (app: string) => Standing;
+  readonly answers: (app: string) => boolean;
   /** Whether one more delivery may not wait for a slot of the app. */
   readonly isCrowded: (app: string) => boolean;
   /** Deliveries that wait for their own app: for a slot of one that does not answer, or for its pace. */
@@ -83,7 +82,7 @@ const MOST_KEPT = 1_000;
 const MANY = "";
 
 export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlight, maxBytes }: ReadAheadOptions): ReadAhead {
-  const { mustWait, standingOf, isCrowded, waitingForApps, beingStored, begin, clock } = dependencies;
+  const { mustWait, answers, isCrowded, waitingForApps, beingStored, begin, clock } = dependencies;
   const maxUnderWay = maxInFlight * UNDER_WAY_PER_IN_FLIGHT;
   const underWay = createUnderWay();
   /** By the app that they wait for, or MANY. */
@@ -94,17 +93,15 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
 
   const held = createHeld(maxBytes);
   const targetsOfEach = (): number => (postponed.isEmpty() ? Math.max(1, held.targets()) : held.targets());
-  const roomOf = (): number => {
-    const free = maxInFlight - Math.max(0, underWay.all() - waitingForApps() - beingStored());
-    return free <= 0 ? 0 : held.room(free / targetsOfEach());
-  };
+  const free = (): number => Math.max(0, maxInFlight - Math.max(0, underWay.all() - waitingForApps() - beingStored()));
+  const roomOf = (): number => (free() === 0 ? 0 : held.room(free() / targetsOfEach()));
 
   /** AHEAD-5. Nothing is read while the process is busy, or when messages have stopped coming: others have them, or it stops. */
   const isReading = (): boolean => held.areMoreComing(clock.now()) && roomOf() > 0;
 
   const mayBegin = (key: string): boolean => {
     if (underWay.all() >= maxUnderWay) return false;
-    return key === MANY || held.isScarce() || (beingStored() < MAX_BEING_STORED && (standingOf(key) === "answers" || !isCrowded(key)));
+    return key === MANY || held.isScarce() || (beingStored() < MAX_BEING_STORED && (!isCrowded(key) || (answers(key) && free() > 0)));
   };
 
   const beginOf = (key: string, most: number): number => {
@@ -132,7 +129,7 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
 
   const waits = (installation: Installation): boolean => {
     const { app } = installation;
-    return postponed.has(app) || (underWay.of(app) >= FEW_UNTRIED && standingOf(app) !== "answers") || mustWait(installation);
+    return postponed.has(app) || (underWay.of(app) >= FEW_UNTRIED && !answers(app)) || mustWait(installation);
   };
 
   /** The app whose postponed events it would follow, or MANY; null: it need not wait. */
@@ -163,9 +160,9 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
         if (!readsOn) beginOf(MANY, BEGUN_AT_ONCE);
         if (installations.length > FEW_TARGETS) return;
         for (const installation of installations) {
-          const standing = standingOf(installation.app);
-          if (readsOn && (standing === "untried" || mustWait(installation))) continue;
-          beginOf(installation.app, standing === "answers" ? Math.min(BEGUN_AT_ONCE, Math.max(1, roomOf())) : 1);
+          const isAnswering = answers(installation.app);
+          if (readsOn && (!isAnswering || mustWait(installation))) continue;
+          beginOf(installation.app, isAnswering ? BEGUN_AT_ONCE : 1);
         }
       };
     },

@@ -11,10 +11,10 @@
  * BULK-4  Free slots of the process go to the apps in turn.
  */
 import type { Clock } from "../../model/clock.ts";
-import { createShares, type Standing } from "./shares.ts";
+import { createShares } from "./shares.ts";
 import type { Entry } from "./wait-queue.ts";
 
-export type { Entry, Standing };
+export type { Entry };
 
 export interface Bulkhead {
   /** `entered`: a slot is taken; give it back with `leave`. `full`: the app or the destination had none within maxWaitMs. */
@@ -41,7 +41,7 @@ export interface Bulkhead {
   stalled(): number;
   isStalled(app: string): boolean;
   /** SHARE-3. */
-  standingOf(app: string): Standing;
+  answers(app: string): boolean;
   waitingOf(app: string): number;
   /** @param listener called when more are stalled than before */
   onStalled(listener: () => void): void;
@@ -147,7 +147,7 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
     waiting: () => waiting,
     stalled: () => stalled,
     isStalled: (app) => stalled > 0 && shares.isStalled(app),
-    standingOf: shares.standingOf,
+    answers: shares.answers,
     waitingOf: shares.waitingOf,
     onStalled: (listener) => void stalledListeners.push(listener),
   };

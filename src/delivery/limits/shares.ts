@@ -4,15 +4,11 @@
  * SHARE-1  A queue that is blocked is in the list of the app or the destination that blocks it, and in no other. A slot that is given back
  *         wakes one queue of the list, or more until one can use it.
  * SHARE-2  A queue that is not blocked waits for the process only. Such queues get its free slots in turn, app by app.
- * SHARE-3  An app is untried until one of its attempts succeeds; from then on it answers, until an attempt fails. One that stalls (WAIT-2)
- *          is slow. With its last attempt it is untried again.
+ * SHARE-3  An app answers once one of its attempts has succeeded, until one fails or it has none left.
  */
 import type { Clock } from "../../model/clock.ts";
 import { createFairQueue } from "./fair-queue.ts";
 import { createWaitQueue, type Entry, type WaitQueue } from "./wait-queue.ts";
-
-/** SHARE-3. */
-export type Standing = "untried" | "answers" | "slow";
 
 /** An app or a destination. */
 export interface Share {
@@ -21,7 +17,7 @@ export interface Share {
   readonly max: number;
   held: number;
   /** SHARE-3; for apps. */
-  standing: Standing;
+  answers: boolean;
   /** All that wait for it, by the other share that they wait for. */
   readonly queues: Map<Share, Queue>;
   /** Those that it blocks, in turn (SHARE-1). */
@@ -51,7 +47,7 @@ export interface Shares {
   enterNext(): boolean;
   close(): void;
   isStalled(app: string): boolean;
-  standingOf(app: string): Standing;
+  answers(app: string): boolean;
   waitingOf(app: string): number;
 }
 
@@ -102,7 +98,7 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
   };
 
   const addQueue = (app: Share, destination: Share): Queue => {
-    const waiters = createWaitQueue(clock, { maxWaitMs, onStalled: stallsOf(app, onStalled), onEmpty: () => remove(queue) });
+    const waiters = createWaitQueue(clock, { maxWaitMs, onStalled, onEmpty: () => remove(queue) });
     const queue: Queue = { app, destination, waiters, blockedBy: null };
     app.queues.set(destination, queue);
     destination.queues.set(app, queue);
@@ -121,7 +117,7 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
     release(app, destination, isDelivered) {
       app.held--;
       destination.held--;
-      app.standing = standingAfter(app, isDelivered);
+      app.answers = isDelivered && (app.held > 0 || app.queues.size > 0);
       if (app.blocked.length > 0) wake(app);
       if (destination.blocked.length > 0) wake(destination);
     },
@@ -155,7 +151,7 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
       }
     },
     isStalled: (app) => queuesOf(app).some(({ waiters }) => waiters.isStalled),
-    standingOf: (app) => apps.find(app)?.standing ?? "untried",
+    answers: (app) => apps.find(app)?.answers ?? false,
     waitingOf: (app) => queuesOf(app).reduce((sum, { waiters }) => sum + waiters.size, 0),
   };
 }
@@ -163,20 +159,6 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
 function take(app: Share, destination: Share): void {
   app.held++;
   destination.held++;
-}
-
-function stallsOf(app: Share, onStalled: (change: number) => void): (change: number) => void {
-  return (change) => {
-    if (change > 0) app.standing = "slow";
-    onStalled(change);
-  };
-}
-
-/** SHARE-3. */
-function standingAfter({ held, queues, standing }: Share, isDelivered: boolean): Standing {
-  if (held === 0 && queues.size === 0) return "untried";
-  if (standing === "slow") return "slow";
-  return isDelivered ? "answers" : "untried";
 }
 
 /** The share that the first one of the queue can't enter. */
@@ -210,7 +192,7 @@ function createShareMap(max: number) {
     get(key: string): Share {
       let share = shares.get(key);
       if (share === undefined) {
-        share = { key, max, held: 0, standing: "untried", queues: new Map(), blocked: [] };
+        share = { key, max, held: 0, answers: false, queues: new Map(), blocked: [] };
         shares.set(key, share);
       }
       return share;

@@ -162,21 +162,16 @@ test("an app that takes its slots back quickly is not stalled, however many wait
   expect([stalls, bulkhead.stalled(), bulkhead.isStalled("quick")]).toEqual([1, 1, true]);
 });
 
-test("an app answers after a success until a failure, is slow once it stalls, and is untried again when it has nothing left", async () => {
-  const clock = createManualClock();
-  const bulkhead = bulkheadOf(clock, { maxWaitMs: 500 });
-  const standingAfter = (isDelivered: boolean): string => {
+test("an app answers after a success until a failure, or until it has nothing left", () => {
+  const bulkhead = bulkheadOf(createManualClock(), {});
+  const answersAfter = (isDelivered: boolean): boolean => {
     bulkhead.leave("a", "a", isDelivered);
-    return bulkhead.standingOf("a");
+    return bulkhead.answers("a");
   };
-  expect(bulkhead.standingOf("a")).toBe("untried");
-  for (let n = 0; n < 5; n++) void bulkhead.enter("a", 5);
-  expect(bulkhead.standingOf("a")).toBe("untried");
-  expect([standingAfter(true), standingAfter(false), standingAfter(true)]).toEqual(["answers", "untried", "answers"]);
-  void bulkhead.enter("a", 2);
-  await clock.advance(20);
-  expect(bulkhead.standingOf("a")).toBe("slow");
-  expect([standingAfter(true), standingAfter(true), standingAfter(true)]).toEqual(["slow", "slow", "untried"]);
+  expect(bulkhead.answers("a")).toBe(false);
+  for (let n = 0; n < 4; n++) void bulkhead.enter("a", 4);
+  expect(bulkhead.answers("a")).toBe(false);
+  expect([answersAfter(true), answersAfter(false), answersAfter(true), answersAfter(true)]).toEqual([true, false, true, false]);
 });
 
 test("a slot that an app can't use is for another one of the destination", async () => {
