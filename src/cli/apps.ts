@@ -11,7 +11,7 @@ import type { Output } from "./output.ts";
 import { SCOPES_ABOUT, tokenOptions } from "./portal-link.ts";
 import { installationUuid } from "./short-ids.ts";
 import { take } from "./take.ts";
-import { commaSeparated, eventData, header, orDefault, positive, rateLimit, seconds } from "./values.ts";
+import { commaSeparated, eventData, header, orDefault, positive, rateLimit, rateText, seconds } from "./values.ts";
 
 type RateLimit = NonNullable<AppBody["rate_limit"]>;
 
@@ -93,7 +93,7 @@ function show(output: Output, app: App): void {
     ],
     ["retry on", app.retry_on === null ? null : app.retry_on.join(", ") || "no answer"],
     ["max in flight", app.max_in_flight === null ? null : String(app.max_in_flight)],
-    ["rate limit", app.rate_limit === null ? null : `${app.rate_limit.per_s}/s, bursts of ${app.rate_limit.burst}`],
+    ["rate limit", app.rate_limit === null ? null : `${rateText(app.rate_limit.per_s)}, bursts of ${app.rate_limit.burst}`],
     ["ordered by", app.ordered ? app.order_by : null],
     ["on exhausted", app.ordered ? app.on_exhausted : null],
     ["created", output.time(app.created_at)],

@@ -57,6 +57,12 @@ export function rate(text: string): number {
   return Number(count) / (PER[unit] ?? 1);
 }
 
+/** The inverse of `rate`, in the unit in which the count is 1 or more. */
+export function rateText(perS: number): string {
+  const [unit, seconds] = Object.entries(PER).find(([, each]) => perS * each >= 1) ?? ["h", 3_600];
+  return `${Number((perS * seconds).toPrecision(6))}/${unit}`;
+}
+
 /** As `rate`; `none`: no limit. */
 export function rateLimit(text: string): number | null {
   try {

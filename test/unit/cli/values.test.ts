@@ -8,6 +8,7 @@ import {
   pastTime,
   rate,
   rateLimit,
+  rateText,
   seconds,
   wholeSeconds,
 } from "../../../src/cli/values.ts";
@@ -57,6 +58,10 @@ test.each<[string, string, string]>([
 
 test.each(["yesterday", "", "2026-99-99", "5", "25:00", "2026-01-05T10", "2026-02-30 10:00"])("%j is no time", (text) => {
   expect(() => pastTime(text, { zone: UTC, now: NOW })).toThrow(/wanted a duration such as 2h/);
+});
+
+test("a rate is shown as it was given", () => {
+  for (const text of ["20/s", "1.5/s", "20/m", "7/h", "1/m"]) expect(rateText(rate(text))).toBe(text);
 });
 
 test("a rate has a unit", () => {
