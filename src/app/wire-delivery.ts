@@ -11,7 +11,8 @@ import { maxOpenFiles } from "../delivery/http/max-open-files.ts";
 import { createSender } from "../delivery/http/sender.ts";
 import { createInFlight } from "../delivery/in-flight.ts";
 import { createBulkhead } from "../delivery/limits/bulkhead.ts";
-import { createDestinationOf } from "../delivery/limits/destination.ts";
+import { createDestinationOf, webhookUrlOf } from "../delivery/limits/destination.ts";
+import type { AttemptRecord, RegistryView } from "../delivery/ports.ts";
 import { createSkipDelivered } from "../delivery/skip-delivered.ts";
 import { createDeliveryStreams, type DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
 import { type App, isOrdered } from "../model/app.ts";
@@ -121,8 +122,10 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
         // The slug of a deleted app may belong to a new one, which a late failure must not concern.
         (record) => {
           if (appCreatedAt(record.app.slug) !== record.app.createdAt) return;
-          throttles.onAttempt(record);
-          turns.onAttempt(record);
+          if (isOfPresentReceiver(index, record)) {
+            throttles.onAttempt(record);
+            turns.onAttempt(record);
+          }
           circuits.onAttempt(record);
         },
       ],
@@ -138,6 +141,11 @@ function attemptOf(given: Given, sender: ReturnType<typeof createSender>) {
       headerPrefix: config.headerPrefix,
     },
   );
+}
+
+/** An answer of a former receiver says nothing about what the present one takes. */
+function isOfPresentReceiver(registry: RegistryView, { app, installation, webhookUrl }: AttemptRecord): boolean {
+  return webhookUrlOf(registry.installation(installation.uuid) ?? installation, registry.app(app.slug) ?? app) === webhookUrl;
 }
 
 function giveUpInto(

@@ -50,6 +50,9 @@ export interface DispositionOptions {
   readonly maxParkedAgeMs: number;
 }
 
+/** All replicas know by then that the app is throttled. */
+const KNOWN_WITHIN_MS = 1_000;
+
 export function createDispositionOf(
   { circuitOf, random }: DispositionDependencies,
   options: DispositionOptions,
@@ -60,12 +63,13 @@ export function createDispositionOf(
     own_fault: OWN_FAULT_SCHEDULE_MS,
   });
 
-  /** Waits with its app, and uses up no schedule: only its age ends it. */
-  const paused = (delivery: Delivery, record: AttemptRecord, delayMs: number): Disposition => {
+  /** Waits with its app, however long that is throttled, and uses up no schedule: only its age ends it. */
+  const paused = (delivery: Delivery, record: AttemptRecord, throttleMs: number): Disposition => {
     const now = record.endedAt;
     const firstParkedAt = delivery.firstParkedAt ?? now;
     if (now - firstParkedAt > options.maxParkedAgeMs)
       return { kind: "dead-letter", delivery, record, reason: "expired", error: expiredAfter(now - firstParkedAt) };
+    const delayMs = Math.min(throttleMs, KNOWN_WITHIN_MS);
     const delay = { dueAt: now + delayMs, delayMs, notBefore: true };
     return { kind: "retry", delivery: { ...delivery, firstParkedAt }, record, delay };
   };

@@ -254,6 +254,22 @@ describe("a delivery that fails", () => {
     expect((second?.receivedAt ?? 0) - (first?.receivedAt ?? 0)).toBeGreaterThanOrEqual(2_990);
   });
 
+  test("asks for no pause of the app when the app has another receiver by then", async () => {
+    const next = await receiver();
+    let refuse = (): void => {};
+    const former = await receiver((_request, response) => {
+      refuse = () => void response.writeHead(429, { "retry-after": "3600" }).end();
+    });
+    const organizationId = organization();
+    const { slug } = await posthorn.install({ webhook_url: former.url, organization_id: organizationId });
+    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
+    await former.waitFor(1);
+    await posthorn.api("PATCH", `/v1/apps/${slug}`, { webhook_url: next.url });
+    refuse();
+    await next.waitFor(1);
+    expect((await posthorn.api("GET", `/v1/apps/${slug}/overview`)).body.items[0].throttled).toBe(null);
+  });
+
   test("goes to dead letters with every attempt when its schedule is used up, and comes back by a replay", async () => {
     const { url, waitFor, behave, requests } = await receiver(answer(503));
     const organizationId = organization();

@@ -188,20 +188,32 @@ function takes(perS: number) {
   return { behaviour, taken, refused };
 }
 
-test.concurrent("another webhook_url ends the pause on every replica", async (context) => {
-  const receiver = await aReceiver(context, answer(429, "busy", { "retry-after": "3600" }));
-  const next = await aReceiver(context);
-  const { replicas, publish, changesOf } = await twoReplicas(context);
-  const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url });
-  await publish(slug, 0, 1);
-  await everywhere(replicas, "posthorn_throttled_apps 1");
-  await publish(slug, 1, 10);
-  await (replicas[1] as Posthorn).api("PATCH", `/v1/apps/${slug}`, { webhook_url: next.url });
-  await everywhere(replicas, "posthorn_throttled_apps 0");
-  await eventually(() => new Set(numbers(next)).size >= 9);
-  expect((await changesOf(slug)).map(({ type }) => type)).toEqual(["app.throttled", "app.released"]);
-  expect(receiver.requests.length).toBe(1);
-});
+test.concurrent.for(["app", "none"])(
+  "another webhook_url ends the pause on every replica, for what got the answer as for what came after it (order_by: %s)",
+  async (order_by, context) => {
+    const receiver = await aReceiver(context, answer(429, "busy", { "retry-after": "3600" }));
+    const next = await aReceiver(context);
+    const { replicas, publish, changesOf } = await twoReplicas(context);
+    const [replica, other] = replicas as [Posthorn, Posthorn];
+    const { slug, uuid } = await replica.install({ webhook_url: receiver.url, order_by });
+    await publish(slug, 0, 1);
+    await everywhere(replicas, "posthorn_throttled_apps 1");
+    await publish(slug, 1, 10);
+    // It waits with its app, not for a time of its own.
+    await eventually(async () => {
+      const { body } = await replica.api("GET", `/v1/deliveries/${deliveryIdOf(`${slug}-0`, uuid)}`);
+      return body.delivery?.parked?.because === "throttled";
+    });
+    await other.api("PATCH", `/v1/apps/${slug}`, { webhook_url: next.url });
+    await everywhere(replicas, "posthorn_throttled_apps 0");
+    await eventually(() => new Set(numbers(next)).size === 10);
+    if (order_by === "app") expect(numbers(next)).toEqual(upTo(10));
+    expect((await changesOf(slug)).map(({ type }) => type)).toEqual(["app.throttled", "app.released"]);
+    expect(receiver.requests.length).toBe(1);
+    const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests?event_id=${slug}-0`);
+    expect(body.items.map(({ attempt }: { attempt: number }) => attempt)).toEqual([2, 1]);
+  },
+);
 
 test.concurrent("a receiver that takes 20 a second refuses few after ten seconds, with no setting, and loses nothing", async (context) => {
   const { behaviour, taken, refused } = takes(20);

@@ -26,7 +26,7 @@ export function appActionRoutes({ index, retryNow, closeCircuit, circuitOf }: Ap
       access: "admin",
       forApp: true,
       summary:
-        "Makes all deliveries of the app that wait for a retry due now. Deliveries that wait for the circuit or for an installation stay parked.",
+        "Makes all deliveries of the app that wait for a retry due now. Deliveries that wait for the circuit, for a pause or for an installation stay parked.",
       params,
       answers: { 202: answer("how many deliveries waited", retriedNow), 503: "NATS did not answer; the call can be repeated" },
       async handle({ params: { slug } }) {

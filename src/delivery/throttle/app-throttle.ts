@@ -10,7 +10,7 @@ import { messageOf } from "../../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { type Throttle, throttleFor } from "../../model/throttle.ts";
-import type { SharedThrottle, ThrottleStore } from "./ports.ts";
+import type { DecideThrottle, SharedThrottle, ThrottleStore } from "./ports.ts";
 import { lifted, released, throttled } from "./transitions.ts";
 
 export interface AppThrottle {
@@ -49,6 +49,8 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
   let revision = 0;
   /** Later than the shared one; null: nothing is left to store. */
   let unstored: Throttle | null = null;
+  /** The app has another receiver, and the record is still the former one's. */
+  let isLifting = false;
   let isSaving = false;
   let isRunning = false;
   /** When an answer to this replica began a throttle that is not logged yet. */
@@ -56,7 +58,7 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
   let cancelEnd = (): void => {};
 
   const current = (): Throttle | null => {
-    const throttle = unstored ?? shared;
+    const throttle = unstored ?? (isLifting ? null : shared);
     return throttle !== null && throttle.until > clock.now() ? throttle : null;
   };
 
@@ -86,27 +88,33 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
     revision = nextRevision;
     // A time beyond the maximum comes from another configuration, or from a clock that was wrong.
     shared = next && { ...next, until: Math.min(next.until, clock.now() + throttleFor(maxThrottleMs, maxThrottleMs)) };
-    if (shared === null || (unstored !== null && shared.until >= unstored.until)) unstored = null;
+    if (shared === null || (unstored !== null && !isLifting && shared.until >= unstored.until)) unstored = null;
     run();
   };
 
-  /** Stores what this replica was asked for, or that the announced throttle has ended. */
+  const decide: DecideThrottle = (found) => {
+    if (isLifting) return lifted(found, clock.now());
+    return unstored === null ? released(found, clock.now()) : throttled(found, unstored);
+  };
+
+  /** Stores what this replica was asked for, or that the throttle has ended or was lifted. */
   const save = async (): Promise<void> => {
     if (isSaving) return;
     isSaving = true;
     try {
       do {
         if (!isKnown(app)) break;
-        const saving = unstored;
-        const stored = await store.change(app, (found) => (saving === null ? released(found, clock.now()) : throttled(found, saving)));
-        if (unstored === saving) unstored = null;
+        const [saving, wasLifting] = [unstored, isLifting];
+        const stored = await store.change(app, decide);
+        if (wasLifting) isLifting = false;
+        else if (unstored === saving) unstored = null;
         apply(stored.throttle, stored.revision);
         // Several replicas may have been the first to be asked: the one whose answer began the shared throttle logs it.
         if (shared !== null && shared.since === begunAt) {
           begunAt = null;
           logBegin(app, shared, logger);
         }
-      } while (unstored !== null);
+      } while (unstored !== null || isLifting);
     } catch (error) {
       logger.warn({ app, error: messageOf(error) }, "throttle can't be stored");
       clock.after(STORE_AGAIN_MS, () => void save());
@@ -128,12 +136,9 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
     lift() {
       if (current() === null) return;
       unstored = null;
-      store
-        .change(app, (found) => lifted(found, clock.now()))
-        .then(
-          (stored) => apply(stored.throttle, stored.revision),
-          (error: unknown) => logger.warn({ app, error: messageOf(error) }, "throttle can't be lifted"),
-        );
+      isLifting = true;
+      run();
+      void save();
     },
     apply,
     forgetRevision() {

@@ -188,6 +188,31 @@ describe("a throttle", () => {
     expect(other.isThrottled("acme")).toBe(true);
   });
 
+  test("is lifted here at once while the store is down, and for all when that is back", async () => {
+    const [one, other] = [replica(), replica()];
+    answered(one, 429, 60_000);
+    await clock.advance(0);
+    shared.isDown = true;
+    one.lift("acme");
+    await clock.advance(500);
+    expect([one.isThrottled("acme"), released, other.isThrottled("acme")]).toEqual([false, 1, true]);
+    // The new receiver asks for less than what the record has.
+    answered(one, 429, 5_000);
+    shared.isDown = false;
+    await clock.advance(1_000);
+    const until = clock.now() + 4_250;
+    expect([one.of("acme"), other.of("acme")]).toEqual([expect.objectContaining({ until }), expect.objectContaining({ until })]);
+    expect(shared.announced).toEqual(["throttled", "released"]);
+  });
+
+  test("that is lifted while it is being stored is none", async () => {
+    const [one, other] = [replica(), replica()];
+    answered(one, 429, 60_000);
+    one.lift("acme");
+    await clock.advance(2_000);
+    expect([one.isThrottled("acme"), other.isThrottled("acme"), released]).toEqual([false, false, 1]);
+  });
+
   test("ends with its app", async () => {
     const throttles = replica();
     answered(throttles, 429, 60_000);
