@@ -1425,7 +1425,7 @@ export interface Calls {
   "GET /v1/apps": { readonly path: undefined; readonly query: { readonly limit?: number | undefined; readonly cursor?: string | undefined }; readonly body: undefined; readonly answer: AppPage };
   /** Replaces the client secret, which revokes all tokens of the app. Webhooks carry both signatures until previous_valid_until. */
   "POST /v1/apps/{slug}/secret/rotate": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RotatedSecret };
-  /** Makes all deliveries of the app that wait for a retry due now. Deliveries that wait for the circuit or for an installation stay parked. */
+  /** Makes all deliveries of the app that wait for a retry due now. Deliveries that wait for the circuit, for a pause or for an installation stay parked. */
   "POST /v1/apps/{slug}/retry-now": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: RetriedNow };
   /** Closes the app's circuit, so that its parked deliveries are attempted now. It opens again if they fail. */
   "POST /v1/apps/{slug}/circuit/close": { readonly path: { readonly slug: string }; readonly query: undefined; readonly body: undefined; readonly answer: AppCircuit };
