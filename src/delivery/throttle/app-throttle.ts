@@ -10,7 +10,7 @@ import { messageOf } from "../../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../../model/clock.ts";
 import type { Logger } from "../../model/logger.ts";
 import { type Throttle, throttleFor } from "../../model/throttle.ts";
-import type { DecideThrottle, SharedThrottle, ThrottleStore } from "./ports.ts";
+import type { SharedThrottle, ThrottleChange, ThrottleStore } from "./ports.ts";
 import { lifted, released, throttled } from "./transitions.ts";
 
 export interface AppThrottle {
@@ -92,11 +92,6 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
     run();
   };
 
-  const decide: DecideThrottle = (found) => {
-    if (isLifting) return lifted(found, clock.now());
-    return unstored === null ? released(found, clock.now()) : throttled(found, unstored);
-  };
-
   /** Stores what this replica was asked for, or that the throttle has ended or was lifted. */
   const save = async (): Promise<void> => {
     if (isSaving) return;
@@ -105,7 +100,7 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
       do {
         if (!isKnown(app)) break;
         const [saving, wasLifting] = [unstored, isLifting];
-        const stored = await store.change(app, decide);
+        const stored = await store.change(app, (found) => nextThrottle(found, isLifting, unstored, clock.now()));
         if (wasLifting) isLifting = false;
         else if (unstored === saving) unstored = null;
         apply(stored.throttle, stored.revision);
@@ -146,6 +141,11 @@ export function createAppThrottle(app: string, dependencies: AppThrottleDependen
     },
     stop: () => cancelEnd(),
   };
+}
+
+function nextThrottle(found: SharedThrottle | null, isLifting: boolean, asked: Throttle | null, nowMs: number): ThrottleChange | null {
+  if (isLifting) return lifted(found, nowMs);
+  return asked === null ? released(found, nowMs) : throttled(found, asked);
 }
 
 function logBegin(app: string, { until, responseCode }: Throttle, logger: Logger): void {
