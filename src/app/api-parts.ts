@@ -15,10 +15,11 @@ import type { createStatusHistory } from "../jetstream/status-history.ts";
 import { createStoredEvents } from "../jetstream/stored-events.ts";
 import { createReadStreamStates } from "../jetstream/stream-states.ts";
 import { createSubjectCounts } from "../jetstream/subject-counts.ts";
+import { mayStopKeys } from "../model/app.ts";
 import { AppError } from "../model/app-error.ts";
 import type { InstallationRecord } from "../model/stored-records.ts";
 import { createLiveOverview } from "../overview/live-overview.ts";
-import { createReadOverview } from "../overview/read-overview.ts";
+import { createReadOverview, OWNER_SILENT } from "../overview/read-overview.ts";
 import { createReadSystem } from "../overview/read-system.ts";
 import { createVolumes } from "../overview/volumes.ts";
 import { installationKey } from "../registry/record-kinds.ts";
@@ -123,7 +124,14 @@ export function overviewParts(
     throttleOf: throttles.of,
     keyStops: given.askOrder.stops,
     paceOf: given.paceOf,
-    oldestInAppQueue: (app) => given.backlog.first({ app, installationUuid: null }),
+    async oldestInAppQueue(app) {
+      const oldest = await given.backlog.first({ app: app.slug, installationUuid: null });
+      if (oldest === null || !mayStopKeys(app)) return oldest && { ...oldest, isStopped: false };
+      const { delivery, source } = oldest;
+      const found = await given.askOrder.stopOf({ delivery, stream: "parked", sequence: source.sequence }, app.orderBy);
+      if (found === null) throw OWNER_SILENT;
+      return { ...oldest, isStopped: found.stop !== null };
+    },
     maxInFlightOf: given.maxInFlightOf,
     failingSince: given.appHealth.failingSince,
     recentAttempts: given.readRecentAttempts,

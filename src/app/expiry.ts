@@ -1,4 +1,4 @@
-/** Sends parked deliveries that are older than POSTHORN_MAX_PARKED_AGE to dead letters, in the queues that nobody attempts. */
+/** Sends parked deliveries that are older than POSTHORN_MAX_PARKED_AGE to dead letters while their installation is disabled or broken. */
 import { messageOf } from "../model/app-error.ts";
 import { every } from "../model/periodic.ts";
 import type { Foundation } from "./foundation.ts";
@@ -19,10 +19,13 @@ export function createExpiry({
 }: Foundation & SubscriberParts) {
   const expireParked = async (): Promise<void> => {
     if (!queueOwner.isOwner()) return;
+    const report = (app: string, installation_uuid: string | null, expired: number): void => {
+      if (expired > 0) logger.warn({ app, installation_uuid, expired }, "parked deliveries have expired");
+    };
+    for (const [app, ordered] of queueOwner.term()?.apps.all() ?? []) report(app, null, await ordered.expire(config.maxParkedAge));
     for (const queue of [...parkedQueues.busyQueues()].filter((one) => !isFlowing(one))) {
       const expired = await backlog.expire(queue, config.maxParkedAge, stopKeys, parkedQueues.stateOf(queue));
-      if (expired > 0)
-        logger.warn({ app: queue.app, installation_uuid: queue.installationUuid, expired }, "parked deliveries have expired");
+      report(queue.app, queue.installationUuid, expired);
     }
   };
   const periodMs = Math.min(LONGEST_PERIOD_MS, Math.max(SHORTEST_PERIOD_MS, config.maxParkedAge / 10));

@@ -1,10 +1,11 @@
 /**
  * Stops the order keys of deliveries that the owner of the queues does not give up itself: a probe's, and those that expire in a queue
- * that nobody attempts. The owner finds the stop in the app's own queue (subscribers/ordered/key-stops.ts).
+ * that nobody attempts. The owner finds the stop in the stream (subscribers/ordered/key-stops.ts).
  */
 import { mayStopKeys, type OrderBy } from "../model/app.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
+import { STOPS } from "../model/key-stop.ts";
 import type { DeliveryStreams, MessageRef, ParkedQueue, RegistryView } from "./ports.ts";
 
 export type StopKeys = ReturnType<typeof createStopKeys>;
@@ -29,11 +30,11 @@ export function createStopKeys({ registry, streams, onParked, deadLetterOf, cloc
   const givenUp = async (delivery: Delivery, deadLetter: number, source: MessageRef): Promise<void> => {
     const orderBy = stoppingOrder(delivery);
     if (orderBy === null) return;
-    const own: ParkedQueue = { app: delivery.app, installationUuid: null };
+    const stops: ParkedQueue = { app: delivery.app, installationUuid: STOPS };
     // Its dead letter counts as a store, too.
     const stored = { ...delivery, stores: delivery.stores + 1 };
-    await streams.park(stored, own, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() });
-    onParked(own);
+    await streams.park(stored, stops, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() });
+    onParked(stops);
   };
 
   return {

@@ -6,6 +6,7 @@ import type { ConsumerInfo, JetStreamManager, NatsConnection, StreamInfo } from 
 import { DELAY_TIERS_S } from "../delivery/delay-tiers.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
+import { STOPS } from "../model/key-stop.ts";
 import type { Logger } from "../model/logger.ts";
 import { every } from "../model/periodic.ts";
 import { epochMsOf } from "../model/rfc3339.ts";
@@ -140,6 +141,7 @@ function groupByApp(parked: ReadonlyMap<string, number>, names: Subjects): Map<s
   const byApp = new Map<string, AppQueues>();
   for (const [subject, messages] of parked) {
     const { app = "", installationUuid = null } = names.parseParked(subject) ?? {};
+    if (installationUuid === STOPS) continue;
     const queues = byApp.get(app) ?? { messages: 0, queues: new Set() };
     byApp.set(app, queues);
     queues.messages += messages;

@@ -1,5 +1,6 @@
 /** Counts a stream's messages by subject. */
 import type { JetStreamManager } from "nats";
+import { STOPS } from "../model/key-stop.ts";
 import { orUnreachable } from "./or-unreachable.ts";
 import type { Subjects } from "./subjects.ts";
 
@@ -55,7 +56,7 @@ export function createSubjectCounts(manager: JetStreamManager, names: Subjects):
     const parkedOfInstallation = new Map<string, number>();
     for (const [subject, count] of parkedSubjects) {
       const queue = parseParked(subject);
-      if (queue === null) continue;
+      if (queue === null || queue.installationUuid === STOPS) continue;
       const { app, installationUuid } = queue;
       parked.set(app, (parked.get(app) ?? 0) + count);
       if (installationUuid === null) parkedInAppQueue.set(app, count);

@@ -2,6 +2,7 @@
  * The name of every subject, stream, bucket and consumer (docs/design.md 3.1), derived from the prefix. Subjects are formatted and
  * parsed here and nowhere else. A parser returns null for a subject of another form.
  */
+import { STOPS } from "../model/key-stop.ts";
 import type { StatusEvent, StatusTopic } from "../model/status-event.ts";
 
 export interface EventSubject {
@@ -16,7 +17,7 @@ export interface RetrySubject {
 
 export interface ParkedSubject {
   readonly app: string;
-  /** Null: the app's own queue. */
+  /** Null: the app's own queue; STOPS: what stops its keys. */
   readonly installationUuid: string | null;
 }
 
@@ -56,7 +57,7 @@ export interface Subjects {
 
   parked(app: string, installationUuid: string | null): string;
   parseParked(subject: string): ParkedSubject | null;
-  /** The app's own queue, and the queues of its installations. @param app null: all apps */
+  /** The app's own queue, and the queues of its installations. @param app null: all apps, with what stops their keys */
   parkedFilters(app: string | null): readonly [appQueues: string, installationQueues: string];
   readonly allParked: string;
 
@@ -119,8 +120,7 @@ const NO_APP_OF_CHANGE = "_none";
 export function createSubjects(prefix: string): Subjects {
   const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
   const deadLettersOf = (token: string): string => `${prefix}.dead-letters.${token}`;
-  const parked = (app: string, installationUuid: string | null): string =>
-    `${prefix}.parked.${app}${installationUuid === null ? "" : `.${installationUuid}`}`;
+  const parked = (app: string, installationUuid: string | null): string => `${prefix}.parked.${parkedTokens(app, installationUuid)}`;
   /** The tokens after `<prefix>.<name>.`, or null when the subject begins otherwise. */
   const tokensOf = (subject: string, name: string): readonly string[] | null => {
     const [first, second, ...tokens] = subject.split(".");
@@ -170,10 +170,7 @@ export function createSubjects(prefix: string): Subjects {
     fanOut: `${prefix}.retries.0._fan-out`,
 
     parked,
-    parseParked(subject) {
-      const [app, installationUuid = null, ...more] = tokensOf(subject, "parked") ?? [];
-      return app === undefined || more.length > 0 ? null : { app, installationUuid };
-    },
+    parseParked: (subject) => parkedIn(tokensOf(subject, "parked") ?? []),
     parkedFilters: (app) => [parked(app ?? "*", null), parked(app ?? "*", "*")],
     allParked: `${prefix}.parked.>`,
 
@@ -215,6 +212,18 @@ export function createSubjects(prefix: string): Subjects {
     parkedConsumer: (app, installationUuid) =>
       `${CONSUMER_PREFIX}${installationUuid === null ? `app-${app}` : `installation-${installationUuid}`}`,
   };
+}
+
+/** No filter of an app's queues matches its stops. */
+function parkedTokens(app: string, installationUuid: string | null): string {
+  if (installationUuid === STOPS) return `${STOPS}.${app}`;
+  return installationUuid === null ? app : `${app}.${installationUuid}`;
+}
+
+function parkedIn([first, second, ...more]: readonly string[]): ParkedSubject | null {
+  if (first === undefined || more.length > 0) return null;
+  if (first !== STOPS) return { app: first, installationUuid: second ?? null };
+  return second === undefined ? null : { app: second, installationUuid: STOPS };
 }
 
 /** Whether the subject pattern `wide` matches everything that `narrow` matches. */

@@ -10,6 +10,9 @@ export interface KeyStop {
   readonly since: number;
 }
 
+/** Takes the place of an installation in the queue of the messages that stop an app's keys, which are no deliveries that wait. */
+export const STOPS = "_stops";
+
 /** Reasons that stop no key: nobody wants the delivery any more, or there was no room for it. */
 const PASSED_BY: ReadonlySet<DeadLetterReason> = new Set(["uninstalled", "discarded", "overflow"]);
 

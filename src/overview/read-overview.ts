@@ -71,7 +71,7 @@ export interface ReadOverviewDependencies {
 /** How long counts from Redis and NATS are reused. The registry is always read. */
 const FRESH_MS = 1_000;
 const BUS_TIMEOUT_MS = 2_000;
-const OWNER_SILENT = new Error("the replica that owns the queues does not answer, or not about every app yet");
+export const OWNER_SILENT = new Error("the replica that owns the queues does not answer, or not about every app yet");
 
 export function createReadOverview(dependencies: ReadOverviewDependencies): ReadOverview {
   const { index, clock } = dependencies;
@@ -146,7 +146,7 @@ async function readCounts(
   const isHeldBack = (app: string): boolean => throttleOf(app) !== null || circuitOf(app).state !== "closed";
   const waiting = counts.then(({ parkedInAppQueue }) =>
     waitingOf(apps, parkedInAppQueue, at, {
-      ...{ ...dependencies, isHeldBack, oldestInAppQueue: (app: string) => inTime(oldestInAppQueue(app)) },
+      ...{ ...dependencies, isHeldBack, oldestInAppQueue: (app: App) => inTime(oldestInAppQueue(app)) },
       onUnknown: (error) => add(error, ["waiting"]),
     }),
   );

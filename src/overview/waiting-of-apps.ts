@@ -16,7 +16,7 @@ export interface WaitingDependencies {
   readonly isHeldBack: (app: string) => boolean;
   readonly paceOf: (app: string) => AppPace | null;
   readonly maxInFlightOf: (app: string) => number;
-  readonly oldestInAppQueue: (app: string) => Promise<OldestParked | null>;
+  readonly oldestInAppQueue: (app: App) => Promise<OldestParked | null>;
   /** A queue can't be read. */
   readonly onUnknown: (error: unknown) => void;
 }
@@ -25,7 +25,8 @@ export interface OldestParked {
   readonly storedAt: number;
   readonly delivery: { readonly firstParkedAt: number | null };
   readonly dueAt: number | null;
-  readonly blockedBy: unknown;
+  /** A dead letter has stopped its order key. */
+  readonly isStopped: boolean;
 }
 
 /** A shorter wait is a burst. */
@@ -46,9 +47,9 @@ export async function waitingOf(
     .slice(0, MOST_APPS);
   const waiting = new Map<string, WaitingApp | null>();
   const look = async (app: App): Promise<void> => {
-    const oldest = await oldestInAppQueue(app.slug);
+    const oldest = await oldestInAppQueue(app);
     // One that waits for its retry, or behind a dead letter, says nothing of the others.
-    if (oldest === null || oldest.dueAt !== null || oldest.blockedBy !== undefined) return;
+    if (oldest === null || oldest.dueAt !== null || oldest.isStopped) return;
     const since = oldest.delivery.firstParkedAt ?? oldest.storedAt;
     if (nowMs - since >= SHORTEST_MS) waiting.set(app.slug, { since, ...reasonOf(app) });
   };

@@ -112,7 +112,7 @@ export const METRICS = {
   posthorn_parked_queues: { kind: "gauge", help: "Parked queues known to hold deliveries." },
   posthorn_parked_messages: {
     kind: "gauge",
-    help: "Deliveries parked for single apps.",
+    help: "Deliveries parked for single apps. A dead letter that stops an order key is none.",
     labels: { app: "the 20 apps with the most; all others together as _other" },
   },
   posthorn_parked_oldest_age_seconds: {

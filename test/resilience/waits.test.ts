@@ -170,17 +170,32 @@ describe.concurrent("an app with order_by", () => {
     await posthorn.end();
   });
 
-  test("stops a key with what expired while its installation was disabled", async () => {
+  test.each(["disabled", "broken"])("expires while its installation is %s, also behind a stopped key, and stops its key", async (how) => {
     const { bus, receiver, start } = await aPlatform();
     const posthorn = await start({ POSTHORN_MAX_PARKED_AGE: "1s" });
-    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, order_by: "/k", on_exhausted: "stop" });
-    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    receiver.behave((request, response) => void response.writeHead(request.json().data["k"] === "gone" ? 410 : 503).end());
+    const { slug, uuid } = await posthorn.install({
+      ...{ webhook_url: receiver.url, order_by: "/k", on_exhausted: "stop", retry_schedule_s: [] },
+    });
+    const letters = async (): Promise<Array<{ reason: string; event: { data: { k: string } } }>> =>
+      (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items;
+    const glance = async () => (await posthorn.api("GET", `/v1/apps/${slug}/overview`)).body.items[0];
     await publish(bus, { k: "a" });
-    const letters = async () => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items;
-    const [letter] = await eventually(async () => (await letters()).length === 1 && letters());
-    const stopped = async () => (await posthorn.api("GET", `/v1/apps/${slug}/overview`)).body.items[0].stopped;
-    const stop = await eventually(async () => (await stopped()) ?? false);
-    expect([letter.reason, stop]).toMatchObject(["expired", { keys: 1, oldest: { dead_letter: letter.sequence } }]);
+    await eventually(async () => (await glance()).stopped?.keys === 1);
+    for (let n = 0; n < 2; n++) await publish(bus, { k: "a" });
+    await (how === "broken" ? publish(bus, { k: "gone" }) : posthorn.api("POST", `/v1/installations/${uuid}/disable`));
+    await eventually(async () => (await posthorn.api("GET", `/v1/installations/${uuid}`)).body.status === how);
+    for (const k of ["a", "b"]) await publish(bus, { k });
+    const expired = await eventually(async () => {
+      const found = (await letters()).filter(({ reason }) => reason === "expired");
+      return found.length === 4 && found;
+    });
+    expect(expired.map(({ event }) => event.data.k).sort()).toEqual(["a", "a", "a", "b"]);
+    const { stopped } = await eventually(async () => {
+      const app = await glance();
+      return app.stopped?.keys === (how === "broken" ? 3 : 2) && app.parked === 0 && app;
+    });
+    expect(stopped.oldest.dead_letter).toBe(1);
     await posthorn.end();
   });
 
@@ -275,6 +290,44 @@ describe("a key that a dead letter stops", () => {
     // Its own message in the queue is no second delivery.
     const { items: all } = (await api("GET", `/v1/deliveries?app=${slug}&limit=100`)).body;
     expect(all.map(({ state }: { state: string }) => state).sort()).toEqual(["dead_letter", "delivered", "delivered", "parked", "parked"]);
+  });
+
+  test("is no parked delivery: only what waits behind it is counted, at every replica", async () => {
+    const receiver = await startReceiver();
+    stopping.push(receiver.stop);
+    receiver.behave(answer(503));
+    const organization_id = randomUUID();
+    const { slug } = await any().install({
+      ...{ webhook_url: receiver.url, order_by: "/k", retry_schedule_s: [], on_exhausted: "stop", organization_id },
+    });
+    const glance = async (of: Posthorn) => (await of.api("GET", `/v1/apps/${slug}/overview`)).body.items[0];
+    const metrics = async (of: Posthorn): Promise<unknown[]> => {
+      const text = String((await of.api("GET", "/metrics")).body);
+      return ["messages", "oldest_age_seconds"].map((name) => text.match(`posthorn_parked_${name}{app="${slug}"} (.*)`)?.[1]);
+    };
+    for (let k = 0; k < 5; k++) await publish(bus, { k }, { organization_id });
+    for (const replica of replicas) {
+      const {
+        parked,
+        parked_in_app_queue: own,
+        dead_letters: dead,
+      } = await eventually(async () => {
+        const app = await glance(replica);
+        return app.stopped?.keys === 5 && app;
+      });
+      expect([parked, own, dead]).toEqual([0, 0, 5]);
+    }
+    const before = Date.now();
+    await publish(bus, { k: 0 }, { organization_id });
+    for (const replica of replicas) {
+      await eventually(async () => (await glance(replica)).parked > 0);
+      expect(await glance(replica)).toMatchObject({ parked: 1, parked_in_app_queue: 1, dead_letters: 5 });
+      const [messages, age] = await eventually(async () => {
+        const found = await metrics(replica);
+        return found[0] !== undefined && found;
+      });
+      expect([messages, Number(age) <= (Date.now() - before) / 1000]).toEqual(["1", true]);
+    }
   });
 
   test.each(["replay", "resend", "replay of a period"])("continues with its %s, which settles the dead letter", async (how) => {

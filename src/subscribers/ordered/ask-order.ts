@@ -26,7 +26,10 @@ export function createAskOrder({ askOwner }: Pick<ReplicaChannel, "askOwner">, s
       return stops && new Map(Object.entries(stops));
     },
     /** The delivery that stops this one's key, perhaps itself, if any does; null: it is not known. */
-    async stopOf({ delivery, stream, sequence }: LocatedDelivery, orderBy: OrderBy): Promise<FoundStop | null> {
+    async stopOf(
+      { delivery, stream, sequence }: Pick<LocatedDelivery, "delivery" | "stream" | "sequence">,
+      orderBy: OrderBy,
+    ): Promise<FoundStop | null> {
       const { app, eventSequence } = delivery;
       const place = { key: orderKeyOf(delivery, orderBy), eventSequence, deadLetter: stream === "dead-letters" ? sequence : null };
       const { stop } = (await ask<Partial<FoundStop>>({ about: "delivery", app, ...place })) ?? {};

@@ -115,7 +115,7 @@ async function isInTurn({ isReadBefore }: Pick<OrderedPorts, "isReadBefore">, { 
 }
 
 /** Reads a delivery that is not in memory. @returns null when its message is gone */
-async function load({ backlog, index }: Pick<EntryRunDependencies, "backlog" | "index">, entry: Entry): Promise<Delivery | null> {
+export async function load({ backlog, index }: Pick<EntryRunDependencies, "backlog" | "index">, entry: Entry): Promise<Delivery | null> {
   while (entry.delivery === null) {
     const sequence = entry.sequences.at(-1);
     if (sequence === undefined) break;

@@ -3,6 +3,7 @@ import { type DeadLetterDisposition, givenUp, type RetryDisposition } from "../.
 import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
 import { isRefusedForNow } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
+import { STOPS } from "../../model/key-stop.ts";
 import type { KeyStops } from "./key-stops.ts";
 import { type Entry, isStopping, stopOf } from "./order-entry.ts";
 import type { OrderIndex } from "./order-index.ts";
@@ -39,9 +40,8 @@ const STORES_AT_ONCE = 64;
 export function createEntryStore(dependencies: EntryStoreDependencies) {
   const { app, index, dispatcher, streams, observer, clock, monotonicNow, isOwner, takeRoom, parkedStream } = dependencies;
   const { mayStore, skipDelivered, keyStops, logger } = dependencies;
-  const own: ParkedQueue = { app, installationUuid: null };
   const fence = dependencies.fence.token;
-  let storing = 0;
+  const { alone, storing } = createAlone();
   /** The stream refused the last store. */
   let isRefused = false;
 
@@ -54,7 +54,8 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   /** Stores the entry in the app's own queue, where it keeps its turn, or stops its key. */
   const store = async (entry: Entry, delivery: Delivery, dueAt: number | null): Promise<void> => {
     const { stop } = entry;
-    const { sequence } = await streams.park(delivery, own, dueAt, sourceOf(entry), delivery.event, stop ?? undefined);
+    const queue: ParkedQueue = { app, installationUuid: stop === null ? null : STOPS };
+    const { sequence } = await streams.park(delivery, queue, dueAt, sourceOf(entry), delivery.event, stop ?? undefined);
     observer.stored("parked", delivery, "ordered");
     const parkedAt = delivery.firstParkedAt ?? clock.now();
     index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
@@ -93,28 +94,23 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   const storeOne = async (entry: Entry): Promise<void> => {
     const { delivery } = entry;
     if (entry.event === null || delivery === null || index.started.has(entry) || !index.has(entry)) return;
-    entry.isBeingStored = true;
-    storing++;
     const giveBack = entry.stop === null ? takeRoom(delivery) : null;
-    try {
+    const storeIt = async (): Promise<void> => {
       // The stream refused it when it became a dead letter.
-      if (entry.stop !== null) return await stopKey(entry, delivery);
+      if (entry.stop !== null) return stopKey(entry, delivery);
       const isDone = entry.mayBeDone && (await skipDelivered(delivery));
       // A message with a higher count was found meanwhile, which the answer is not about.
       if (entry.stores > delivery.stores) return;
-      if (isDone) return await skip(entry, delivery);
-      if (giveBack !== null) return await store(entry, delivery, null);
+      if (isDone) return skip(entry, delivery);
+      if (giveBack !== null) return store(entry, delivery, null);
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
-    } finally {
-      giveBack?.();
-      entry.isBeingStored = false;
-      storing--;
-    }
+    };
+    await alone(entry, storeIt).finally(() => giveBack?.());
   };
 
   return {
-    ...{ sourceOf, store, apply, stopKey, giveUp, skip },
+    ...{ sourceOf, store, apply, stopKey, giveUp, skip, alone },
     /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
     async storeWaiting(): Promise<void> {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS, clock.now());
@@ -131,7 +127,25 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
       }
       if (failed !== undefined) throw failed.reason;
     },
-    /** Entries that are being stored because they wait. */
-    storing: () => storing,
+    /** Entries that are being stored although they have not started. */
+    storing,
+  };
+}
+
+function createAlone() {
+  let running = 0;
+  return {
+    storing: () => running,
+    /** Nobody else does anything with the entry meanwhile. */
+    async alone<T>(entry: Entry, work: () => Promise<T>): Promise<T> {
+      entry.isBeingStored = true;
+      running++;
+      try {
+        return await work();
+      } finally {
+        entry.isBeingStored = false;
+        running--;
+      }
+    },
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The stops of an ordered app's keys. With `on_exhausted: stop`, a delivery that goes to dead letters stays in the app's queue as well:
- * nothing behind it starts.
+ * The stops of an ordered app's keys. With `on_exhausted: stop`, a delivery that goes to dead letters stays in the parked stream as well,
+ * in a queue that holds nothing else (STOPS): nothing behind it starts.
  *
  * STOP-1  A stop lasts while its dead letter is there, the app's record says `stop` and the order that it was made under, and the
  *         installation exists. The record as it is now counts.
@@ -52,8 +52,8 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
   const areWanted = (): boolean => index.orderBy() !== "none" && registry.app(app)?.onExhausted === "stop";
 
   /** Whether the app's record wants the entry to stop its key. */
-  const isWanted = ({ stop }: StoppingEntry): boolean =>
-    areWanted() && (stop.orderBy ?? index.orderBy()) === index.orderBy() && registry.installation(stop.installationUuid) !== undefined;
+  const isWanted = ({ stop, installationUuid }: StoppingEntry): boolean =>
+    areWanted() && (stop.orderBy ?? index.orderBy()) === index.orderBy() && registry.installation(installationUuid) !== undefined;
 
   const unwanted = (): StoppingEntry[] => [...index.stopping].filter((entry) => !isWanted(entry));
   const free = (entries: readonly StoppingEntry[]): void => {
@@ -101,7 +101,7 @@ export function createKeyStops(dependencies: KeyStopsDependencies) {
     /** Reads what came into the queues, and frees the keys whose stop is over. */
     async readNew(): Promise<void> {
       const over = [...unwanted(), ...announced, ...(await look())];
-      await queues.readNew(new Set(over.map(({ stop }) => stop.installationUuid)));
+      await queues.readNew(new Set(over.map(({ installationUuid }) => installationUuid)));
       free(over);
       for (const entry of over) announced.delete(entry);
     },

@@ -11,6 +11,9 @@ import type { HeldEvent } from "./order-reader.ts";
 export interface Entry extends KeyedItem {
   readonly mark: string;
   readonly eventSequence: number | null;
+  readonly installationUuid: string;
+  /** Milliseconds since the epoch. */
+  firstParkedAt: number | null;
   /** Null: it is read when its turn comes. */
   delivery: Delivery | null;
   /** How often it was stored. */
@@ -37,20 +40,20 @@ export function isStopping(entry: Entry): entry is StoppingEntry {
   return entry.stop !== null;
 }
 
-export interface EntryStop extends KeyStop, Omit<BlockedBy, "since"> {
-  readonly installationUuid: string;
-}
+export interface EntryStop extends KeyStop, Omit<BlockedBy, "since"> {}
 
 export const NEVER = Number.MAX_SAFE_INTEGER;
 
 export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: number, members: Partial<Entry>): Entry {
-  const { eventSequence, stores } = delivery;
+  const { eventSequence, installationUuid, firstParkedAt, stores } = delivery;
   return {
     key: orderKeyOf(delivery, orderBy),
     position: eventSequence ?? NEVER,
     dueAt: 0,
     mark: dedupKeyOf(delivery),
     eventSequence,
+    installationUuid,
+    firstParkedAt,
     delivery,
     stores,
     message: null,
@@ -65,6 +68,6 @@ export function createEntry(delivery: Delivery, orderBy: OrderBy, acceptedAt: nu
   };
 }
 
-export function stopOf({ id, installationUuid }: Delivery, by: BlockedBy & Pick<KeyStop, "since">): EntryStop {
-  return { ...by, deliveryId: id, installationUuid };
+export function stopOf({ id }: Delivery, by: BlockedBy & Pick<KeyStop, "since">): EntryStop {
+  return { ...by, deliveryId: id };
 }

@@ -5,6 +5,7 @@
 import type { OrderBy } from "../../model/app.ts";
 import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 import { deliveryMessageSize } from "../../model/delivery-message.ts";
+import { STOPS } from "../../model/key-stop.ts";
 import { orderKeyOf } from "../../model/order-key.ts";
 import type { Backlog, ParkedDelivery } from "../parked/backlog.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
@@ -67,7 +68,7 @@ export function createOrderIndex({ remove, monotonicNow, onMerged }: OrderIndexD
       event.done();
     },
 
-    /** A message that was found in a queue. @param installationUuid whose queue it is; null: the app's own */
+    /** A message that was found in a queue. @param installationUuid whose queue it is; null: the app's own; STOPS: what stops its keys */
     found(parked: ParkedDelivery, installationUuid: string | null): void {
       const { delivery, source } = parked;
       if (!set.noteMessage(source.sequence, installationUuid)) return;
@@ -142,8 +143,9 @@ function createEntrySet(remove: Backlog["remove"]) {
       const before = entry.sequences.filter((one) => one !== sequence);
       count(entry, -1);
       entry.event?.done();
-      messages.add(sequence, null);
-      const kept = { delivery: hasRoom() ? delivery : null, stores: delivery.stores };
+      messages.add(sequence, entry.stop === null ? null : STOPS);
+      const { stores, firstParkedAt } = delivery;
+      const kept = { delivery: hasRoom() ? delivery : null, stores, firstParkedAt };
       Object.assign(entry, { event: null, message: null, sequences: [sequence], ...kept });
       count(entry, 1);
       messages.remove(before);
@@ -175,7 +177,7 @@ function createEntrySet(remove: Backlog["remove"]) {
     /** Whether there is one of an event up to that one. */
     holdsEvent: (last: number) => [...entries.values()].some(({ event, eventSequence }) => event !== null && (eventSequence ?? 0) <= last),
     noteMessage: messages.add,
-    /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue) → messages. */
+    /** Messages of each queue that are known, until they are removed. Installation (null: the app's own queue; STOPS) → messages. */
     counts: messages.counts,
     /** Tries again to remove what could not be removed. */
     removeLeftovers: messages.removeLeftovers,
@@ -194,7 +196,7 @@ function createEntrySet(remove: Backlog["remove"]) {
 
 /** The messages that are known, until they are removed from the stream. */
 function createKnownMessages(removeFromStream: Backlog["remove"]) {
-  /** Sequence → the queue's installation. */
+  /** Sequence → the queue's installation (null: the app's own queue; STOPS: what stops its keys). */
   const queues = new Map<number, string | null>();
   /** Those that are done and may still be there. */
   const leftovers = new Set<number>();

@@ -18,6 +18,7 @@ import { oneAtATime } from "../../model/one-at-a-time.ts";
 import { every, sleep } from "../../model/periodic.ts";
 import { createEntryRun } from "./entry-run.ts";
 import { createEntryStore } from "./entry-store.ts";
+import { createExpireEntries } from "./expire-entries.ts";
 import { createKeyStops, type KeyStops } from "./key-stops.ts";
 import { type Entry, NEVER } from "./order-entry.ts";
 import { createOrderIndex, type OrderIndex } from "./order-index.ts";
@@ -110,6 +111,7 @@ export function createOrderedApp(ports: OrderedPorts, app: string) {
     deadLettersRemoved: (sequences: ReadonlySet<number>) => void (keyStops.noteRemoved(sequences) && refresh().catch(() => {})),
 
     ...{ stop, isStopped: () => isStopped, isKnown: pump.isOpen, stops: keyStops },
+    expire: createExpireEntries({ ...shared, entryStore, isRunning }),
 
     /**
      * Stops once nothing is held of what replicas may have left to the owner; what came later they park, as they know the order has ended.

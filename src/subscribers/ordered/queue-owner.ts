@@ -9,6 +9,7 @@ import type { LeaseRecords } from "../../jetstream/lease-record.ts";
 import { isOrdered } from "../../model/app.ts";
 import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
+import { STOPS } from "../../model/key-stop.ts";
 import { every } from "../../model/periodic.ts";
 import type { Fence } from "../parked/fence.ts";
 import { createInstallationQueues, type InstallationQueuesDependencies } from "../parked/installation-queues.ts";
@@ -149,7 +150,7 @@ function wakeOne(app: OrderedApp, reason: WakeReason, queues: Iterable<ParkedQue
   if (reason === "scan") return;
   if (reason !== "parked") return app.wake();
   for (const { installationUuid } of queues) {
-    if (installationUuid === null) void app.refresh().catch(() => {});
+    if (installationUuid === null || installationUuid === STOPS) void app.refresh().catch(() => {});
     else app.stored(installationUuid);
   }
 }

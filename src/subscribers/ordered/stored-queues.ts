@@ -1,6 +1,7 @@
 /** Reads the queues of one ordered app into the index of its owner. */
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import { messageOf } from "../../model/app-error.ts";
+import { STOPS } from "../../model/key-stop.ts";
 import type { OrderIndex } from "./order-index.ts";
 import type { OrderedPorts } from "./ordered-ports.ts";
 
@@ -15,13 +16,12 @@ export interface StoredQueuesDependencies extends Pick<OrderedPorts, "backlog" |
 
 export function createStoredQueues(dependencies: StoredQueuesDependencies) {
   const { app, backlog, index, isFlowing, isActive, fence, onRead, logger } = dependencies;
-  const own: ParkedQueue = { app, installationUuid: null };
   const unread = new Set<string>();
   const reading = new Set<string>();
   /** Installation → deliveries that are on their way to its queue. */
   const moving = new Map<string, number>();
-  let ownReadTo = 0;
-
+  /** The app's own queue and its stops, up to where they are read. */
+  const readTo = new Map<string | null, number>();
   /** @returns up to where it is read */
   const read = async (queue: ParkedQueue, after: number): Promise<number> => {
     let at = after;
@@ -32,6 +32,10 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
       else index.found(parked, queue.installationUuid);
     }
     return at;
+  };
+
+  const readOn = async (installationUuid: null | typeof STOPS): Promise<void> => {
+    readTo.set(installationUuid, await read({ app, installationUuid }, readTo.get(installationUuid) ?? 0));
   };
 
   const readInstallation = async (installationUuid: string): Promise<void> => {
@@ -51,13 +55,15 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
   };
 
   return {
-    /** Reads the app's own queue to its end, and notes which installations have one. */
+    /** Reads the app's own queue and its stops to their end, and notes which installations have a queue. */
     async readAll(): Promise<void> {
-      for (const uuid of (await backlog.queuesOf(app)).keys()) if (uuid !== null) unread.add(uuid);
-      ownReadTo = await read(own, 0);
+      for (const uuid of (await backlog.queuesOf(app)).keys()) if (uuid !== null && uuid !== STOPS) unread.add(uuid);
+      readTo.clear();
+      await readOn(null);
+      await readOn(STOPS);
     },
     /**
-     * Reads what others have stored in the app's own queue, and notes which installations have got something.
+     * Reads what others have stored in the app's own queue and its stops, and notes which installations have got something.
      * @param changed installations for which something was stored, whatever the counts say: what leaves a queue meanwhile hides it there
      */
     async readNew(changed: ReadonlySet<string>): Promise<void> {
@@ -66,7 +72,9 @@ export function createStoredQueues(dependencies: StoredQueuesDependencies) {
       for (const [uuid, count] of stored) {
         const hasNew = count > (known.get(uuid) ?? 0);
         if (uuid === null) {
-          if (hasNew || changed.size > 0) ownReadTo = await read(own, ownReadTo);
+          if (hasNew || changed.size > 0) await readOn(null);
+        } else if (uuid === STOPS) {
+          if (hasNew) await readOn(STOPS);
         } else if (hasNew || changed.has(uuid)) unread.add(uuid);
       }
     },

@@ -20,6 +20,7 @@ import { messageOf } from "../../model/app-error.ts";
 import type { Clock } from "../../model/clock.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { type BlockedBy, decodeDeliveryMessage } from "../../model/delivery-message.ts";
+import { STOPS } from "../../model/key-stop.ts";
 import type { PoisonLimit } from "./poison-limit.ts";
 
 export interface ParkedDelivery {
@@ -108,9 +109,10 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
       return message === null ? null : decode(message, handOut);
     },
 
-    /** The app's queues that hold deliveries: installation (null: the app's own queue) → deliveries. */
+    /** The app's queues that hold something: installation (null: the app's own queue; STOPS: what stops its keys) → messages. */
     async queuesOf(app: string): Promise<Map<string | null, number>> {
-      const found = await Promise.all(names.parkedFilters(app).map(async (filter) => [...(await countBySubject(manager, stream, filter))]));
+      const filters = [...names.parkedFilters(app), names.parked(app, STOPS)];
+      const found = await Promise.all(filters.map(async (filter) => [...(await countBySubject(manager, stream, filter))]));
       return new Map(found.flat().map(([subject, count]) => [names.parseParked(subject)?.installationUuid ?? null, count]));
     },
 

@@ -6,6 +6,7 @@ import type { JetStreamManager, StreamConfig, StreamState } from "nats";
 import type { ParkedQueue } from "../../delivery/ports.ts";
 import type { SubjectState } from "../../jetstream/subject-counts.ts";
 import type { Subjects } from "../../jetstream/subjects.ts";
+import { STOPS } from "../../model/key-stop.ts";
 import type { ParkedShare } from "./parked-share.ts";
 
 export type KnownQueues = ReturnType<typeof createKnownQueues>;
@@ -66,7 +67,8 @@ export function createKnownQueues({ manager, names, share, hasConsumer }: KnownQ
       const count = parkedSince.has(subject) ? undefined : counts.get(subject);
       return count === undefined ? undefined : { count, last: countedTo };
     },
-    size: (): number => queues.size,
+    /** Those of deliveries. */
+    size: (): number => [...queues.values()].filter(({ installationUuid }) => installationUuid !== STOPS).length,
     all: (): Iterable<ParkedQueue> => queues.values(),
     /** @param app null: all apps @param installationUuid this one's only */
     of(app: string | null, installationUuid?: string): Iterable<ParkedQueue> {

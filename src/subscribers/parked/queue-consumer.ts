@@ -98,7 +98,6 @@ export function createQueueConsumer(dependencies: QueueConsumerDependencies, opt
         throw error;
       }
     };
-    if (stored.blockedBy !== undefined) return ACK;
     while (!closed) {
       const end =
         waitsUntil(dueAt, delivery, clock.now()) ??

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { createStopKeys } from "../../../src/delivery/stop-keys.ts";
 import type { App } from "../../../src/model/app.ts";
+import { STOPS } from "../../../src/model/key-stop.ts";
 import { aDelivery, anApp } from "../../support/builders.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 
@@ -33,13 +34,13 @@ const stopKeys = createStopKeys({
   clock,
 });
 
-test("the stop is in the app's own queue, and was stored once more than its dead letter", async () => {
+test("the stop is beside the app's deliveries, and was stored once more than its dead letter", async () => {
   await stopKeys.givenUp(delivery, 7, source);
-  const own = { app: "acme", installationUuid: null };
+  const stops = { app: "acme", installationUuid: STOPS };
   const blockedBy = { deadLetter: 7, orderBy: "/k", since: clock.now() };
   // The streams add one for the message itself.
-  expect(stored).toEqual([{ stores: 3, queue: own, dueAt: null, from: source, blockedBy }]);
-  expect(woken).toEqual([own]);
+  expect(stored).toEqual([{ stores: 3, queue: stops, dueAt: null, from: source, blockedBy }]);
+  expect(woken).toEqual([stops]);
 });
 
 test("nothing stops in an app that continues, or has no order", async () => {

@@ -3,11 +3,12 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ackFilters, parseAckSubject } from "../../../src/jetstream/api-subjects.ts";
 import { covers, createSubjects } from "../../../src/jetstream/subjects.ts";
+import { STOPS } from "../../../src/model/key-stop.ts";
 
 const token = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,11}$/);
 const prefix = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/);
 const appOrAll = fc.option(token);
-const installation = fc.option(fc.uuid());
+const installation = fc.option(fc.oneof(fc.uuid(), fc.constant(STOPS)));
 const anyCovers = (patterns: readonly string[], subject: string): boolean => patterns.some((pattern) => covers(pattern, subject));
 
 describe("round trips", () => {
@@ -46,7 +47,9 @@ describe("round trips", () => {
         const [appQueues, installationQueues] = names.parkedFilters(wanted);
         const isWanted = wanted === null || wanted === app;
         expect(covers(appQueues, subject)).toBe(isWanted && installationUuid === null);
-        expect(covers(installationQueues, subject)).toBe(isWanted && installationUuid !== null);
+        // Only the filter of all apps finds what stops keys.
+        const isFound = installationUuid === STOPS ? wanted === null : isWanted && installationUuid !== null;
+        expect(covers(installationQueues, subject)).toBe(isFound);
       }),
     );
   });
@@ -74,6 +77,7 @@ test("a parser returns null for a subject of another stream, prefix or length", 
   expect(names.parseEvent("acme.events.issue.created.twice")).toBeNull();
   expect(names.parseRetry("acme.retries.soon.mailer")).toBeNull();
   expect(names.parseParked("acme.parked.mailer.uuid.more")).toBeNull();
+  expect(names.parseParked("acme.parked._stops")).toBeNull();
   expect(names.parseDeadLetter("acme.dead-letters.mailer.more")).toBeNull();
 });
 

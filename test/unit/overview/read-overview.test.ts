@@ -31,7 +31,7 @@ beforeEach(() => {
       storedAt: clock.now() - 60_000,
       delivery: { firstParkedAt: null },
       dueAt: null,
-      blockedBy: undefined,
+      isStopped: false,
     }),
     recentAttempts: async () => ({ minutes: [], lastSuccessAt: null }),
     volumes: async (slugs) => new Map(slugs.map((slug) => [slug, [{ attempts: 3, delivered: 2 }]])),
@@ -66,7 +66,7 @@ test("everything is known when every source answers", async () => {
 
 test("a queue that is read slowly leaves nothing else unknown, not even what other apps wait for", async () => {
   const { oldestInAppQueue } = sources;
-  sources.oldestInAppQueue = (app) => (app === "free" ? new Promise(() => {}) : oldestInAppQueue(app));
+  sources.oldestInAppQueue = (app) => (app.slug === "free" ? new Promise(() => {}) : oldestInAppQueue(app));
   const { problems, row } = await read();
   expect(problems).toEqual([{ code: "UNKNOWN", detail: "NATS answers slowly", missing: ["waiting"] }]);
   expect(row("free")).toMatchObject({ ...KNOWN, waiting: null, unknown: ["waiting"] });

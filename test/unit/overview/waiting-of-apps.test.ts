@@ -5,7 +5,7 @@ import { anApp } from "../../support/builders.ts";
 
 const NOW = 1_000_000;
 const oldest = (members: Partial<OldestParked> = {}): OldestParked => ({
-  ...{ storedAt: NOW - 60_000, delivery: { firstParkedAt: null }, dueAt: null, blockedBy: undefined },
+  ...{ storedAt: NOW - 60_000, delivery: { firstParkedAt: null }, dueAt: null, isStopped: false },
   ...members,
 });
 
@@ -25,10 +25,10 @@ test("an app waits since its oldest delivery was parked first, when that is over
   expect(await waits(oldest({ storedAt: NOW - 9_999 }))).toBeUndefined();
 });
 
-test("an app does not wait whose queue is empty, held back or at a retry or a stop", async () => {
+test("an app does not wait whose queue is empty, held back, at a retry or stopped", async () => {
   expect(await waits(null)).toBeUndefined();
   expect(await waits(oldest(), { parked: 0 })).toBeUndefined();
   expect(await waits(oldest(), { isHeldBack: true })).toBeUndefined();
   expect(await waits(oldest({ dueAt: NOW + 1 }))).toBeUndefined();
-  expect(await waits(oldest({ blockedBy: 3 }))).toBeUndefined();
+  expect(await waits(oldest({ isStopped: true }))).toBeUndefined();
 });

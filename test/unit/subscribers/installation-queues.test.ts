@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { LeaseOver } from "../../../src/delivery/source-lease.ts";
+import { STOPS } from "../../../src/model/key-stop.ts";
 import type { AttemptParked } from "../../../src/subscribers/parked/attempt-parked.ts";
 import type { ParkedDelivery } from "../../../src/subscribers/parked/backlog.ts";
 import { createFence, type Fence } from "../../../src/subscribers/parked/fence.ts";
@@ -73,10 +74,17 @@ beforeEach(() => {
 const parkedAt = (sequence: number): ParkedDelivery => ({
   delivery: aDelivery({ id: `d-${sequence}` }),
   dueAt: null,
-  blockedBy: undefined,
+  blockedBy: stored.get(sequence) === STOPS ? { deadLetter: 1, orderBy: null, since: null } : undefined,
   storedAt: 0,
   source: { stream: "PARKED", sequence },
   message: { subject: "", consumer: "", sequence, deliveries: 0, header: () => tokens.get(sequence) },
+});
+
+test("what stopped the keys of an app is removed, and not attempted, once the app has no order", async () => {
+  stored.set(1, STOPS);
+  queues.drain([queueOf(STOPS)]);
+  await clock.advance(1_000);
+  expect([started, applied, stored.size]).toEqual([[], [], 0]);
 });
 
 describe("queues of installations", () => {
