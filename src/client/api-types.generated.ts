@@ -75,7 +75,7 @@ export interface AppAtAGlance {
   /** Members that are null because they can't be read now; otherwise null means that no key is stopped, or nothing waits. */
   readonly unknown: ReadonlyArray<"stopped" | "waiting">;
   readonly health: AppHealth;
-  /** All parked deliveries: in the app's own queue and in those of its installations. */
+  /** All parked deliveries: in the app's own queue and in those of its installations. A dead letter that stops an order key is none of them. */
   readonly parked: number | null;
   /** The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled. */
   readonly parked_in_app_queue: number | null;

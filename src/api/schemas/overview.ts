@@ -68,12 +68,10 @@ const appAtAGlance = z
       description: "Members that are null because they can't be read now; otherwise null means that no key is stopped, or nothing waits.",
     }),
     health: appHealth,
-    parked: count
-      .nullable()
-      .meta({
-        description:
-          "All parked deliveries: in the app's own queue and in those of its installations. A dead letter that stops an order key is none of them.",
-      }),
+    parked: count.nullable().meta({
+      description:
+        "All parked deliveries: in the app's own queue and in those of its installations. A dead letter that stops an order key is none of them.",
+    }),
     parked_in_app_queue: count.nullable().meta({
       description:
         "The parked deliveries in the app's own queue, for any installation. The others wait for an installation that is broken or disabled.",
