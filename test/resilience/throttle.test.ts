@@ -208,10 +208,13 @@ test.concurrent.for(["app", "none"])(
     await everywhere(replicas, "posthorn_throttled_apps 0");
     await eventually(() => new Set(numbers(next)).size === 10);
     if (order_by === "app") expect(numbers(next)).toEqual(upTo(10));
-    expect((await changesOf(slug)).map(({ type }) => type)).toEqual(["app.throttled", "app.released"]);
+    await eventually(async () => {
+      const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests?event_id=${slug}-0`);
+      expect(body.items.map(({ attempt }: { attempt: number }) => attempt)).toEqual([2, 1]);
+      expect((await changesOf(slug)).map(({ type }) => type)).toEqual(["app.throttled", "app.released"]);
+      return true;
+    });
     expect(receiver.requests.length).toBe(1);
-    const { body } = await replica.api("GET", `/v1/apps/${slug}/webhook-requests?event_id=${slug}-0`);
-    expect(body.items.map(({ attempt }: { attempt: number }) => attempt)).toEqual([2, 1]);
   },
 );
 
