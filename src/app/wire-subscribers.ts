@@ -168,7 +168,6 @@ function waitsOf({ config, throttles, circuits, isQueueBusy, bulkhead, turns, de
       isQueueBusy({ app, installationUuid: null }) ||
       circuits.isOpen(app) ||
       bulkhead.isStalled(app),
-    answers: bulkhead.answers,
     isCrowded: (app: string): boolean => bulkhead.waitingOf(app) >= shareOf(app),
     waitingForApps: () => bulkhead.stalled() + turns.waiting(),
     beingStored: deliveryStreams.underWay,

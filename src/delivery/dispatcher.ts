@@ -107,12 +107,12 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const { apply, park } = createStores(dependencies);
 
   const attemptIn = async (delivery: Delivery, destination: string, trace: TracePosition, source: MessageRef): Promise<void> => {
-    let disposition: Disposition | Deferred | null = null;
+    let disposition: Disposition | Deferred;
     try {
       requireLease(source);
       disposition = await attempt(delivery, trace);
     } finally {
-      bulkhead.leave(delivery.app, destination, disposition?.kind === "delivered");
+      bulkhead.leave(delivery.app, destination);
     }
     if (disposition.kind === "delivered") return;
     if (disposition.kind === "deferred") {

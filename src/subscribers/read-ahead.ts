@@ -7,9 +7,7 @@
  *          An event that has to wait anyway is postponed: it is held as it came, and begins when what it waits for has room.
  * AHEAD-3  When the room is scarce, postponed events begin in any case: what their app can't take in time is parked.
  * AHEAD-4  Postponed events of an app begin in the order in which they came.
- * AHEAD-5  Reading goes before attempts that may be in vain, and before storing: while there is more to read, few events of an app begin
- *          before one of its attempts has succeeded (SHARE-3). Once the app answers, as many of those that are postponed begin as there is
- *          room for.
+ * AHEAD-5  Reading goes before storing: while there is more to read, few postponed events begin.
  * AHEAD-6  When an app becomes ordered, all that are postponed begin soon: the owner of the queues waits until they are done or stored.
  */
 import type { ConsumedMessage } from "../jetstream/message.ts";
@@ -36,9 +34,7 @@ export interface ReadAhead {
 export interface ReadAheadDependencies {
   /** Whether a delivery to it would be parked now, or wait for an app that does not answer. */
   readonly mustWait: (installation: Installation) => boolean;
-  /** SHARE-3. */
-  readonly answers: (app: string) => boolean;
-  /** Whether one more delivery may not wait for a slot of the app. */
+  /** Whether one more delivery may wait for a slot of the app. */
   readonly isCrowded: (app: string) => boolean;
   /** Deliveries that wait for their own app: for a slot of one that does not answer, or for its pace. */
   readonly waitingForApps: () => number;
@@ -60,48 +56,51 @@ export const MAX_DIRECT_TARGETS = 500;
 const UNDER_WAY_PER_IN_FLIGHT = 32;
 /** An event with more targets waits for its turn when too many deliveries are under way. */
 const FEW_TARGETS = 16;
-/** Deliveries of an app that are under way while there is more to read and none has succeeded (AHEAD-5). */
-const FEW_UNTRIED = 16;
 /** Enough to keep the publish windows full until postponed events are looked at again. */
 const MAX_BEING_STORED = 768;
 /** A held message's size without its body. */
 const MESSAGE_BYTES = 1_024;
 const SCARCE = 0.9;
 const LOOK_AGAIN_MS = 5;
-/** Postponed events that begin at a time, so that the event loop is not held up. */
+/** Postponed events that begin at a time, so that the event loop is not held up, and while there is more to read (AHEAD-5). */
 const BEGUN_AT_ONCE = 64;
+const BEGUN_WHILE_READING = 8;
 const FEW_UNREAD = 32;
 const STILL_COMING_MS = 100;
-/** A postponed event counts as this many in the average, so that more are asked for at once while most are postponed. */
-const POSTPONED_TARGETS = 1 / 4;
 /** How fast the averages follow. */
 const WEIGHT = 1 / 64;
-/** Apps whose counts are kept when nothing is under way: a Map that is emptied again and again keeps garbage alive (model/slots.ts). */
-const MOST_KEPT = 1_000;
 /** The key of postponed events that wait for no app of their own: those with many targets. */
 const MANY = "";
 
 export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlight, maxBytes }: ReadAheadOptions): ReadAhead {
-  const { mustWait, answers, isCrowded, waitingForApps, beingStored, begin, clock } = dependencies;
+  const { mustWait, isCrowded, waitingForApps, beingStored, begin, clock } = dependencies;
   const maxUnderWay = maxInFlight * UNDER_WAY_PER_IN_FLIGHT;
-  const underWay = createUnderWay();
+  let bytes = 0;
+  let underWay = 0;
+  const average = { targets: 1, bytes: 2 * MESSAGE_BYTES };
   /** By the app that they wait for, or MANY. */
   const postponed = createFifos<ConsumedMessage>();
   /** Postponed events whose turn has come. */
   const turns = new WeakSet<ConsumedMessage>();
   let isLooking = false;
+  /** The last message, and those that the server had not sent yet when it sent it. */
+  const last = { receivedAt: Number.NEGATIVE_INFINITY, unread: 0 };
 
-  const held = createHeld(maxBytes);
-  const targetsOfEach = (): number => (postponed.isEmpty() ? Math.max(1, held.targets()) : held.targets());
-  const free = (): number => Math.max(0, maxInFlight - Math.max(0, underWay.all() - waitingForApps() - beingStored()));
-  const roomOf = (): number => (free() === 0 ? 0 : held.room(free() / targetsOfEach()));
+  const roomOf = (): number => {
+    const free = maxInFlight - Math.max(0, underWay - waitingForApps() - beingStored());
+    if (free <= 0) return 0;
+    if (bytes === 0) return Math.max(1, Math.floor(free / average.targets));
+    return Math.max(0, Math.floor(Math.min(Math.max(1, free / average.targets), (maxBytes - bytes) / average.bytes)));
+  };
 
   /** AHEAD-5. Nothing is read while the process is busy, or when messages have stopped coming: others have them, or it stops. */
-  const isReading = (): boolean => held.areMoreComing(clock.now()) && roomOf() > 0;
+  const isReading = (): boolean => last.unread >= FEW_UNREAD && clock.now() - last.receivedAt < STILL_COMING_MS && roomOf() > 0;
+
+  const isScarce = (): boolean => bytes >= maxBytes * SCARCE;
 
   const mayBegin = (key: string): boolean => {
-    if (underWay.all() >= maxUnderWay) return false;
-    return key === MANY || held.isScarce() || (beingStored() < MAX_BEING_STORED && (!isCrowded(key) || (answers(key) && free() > 0)));
+    if (underWay >= maxUnderWay) return false;
+    return key === MANY || isScarce() || (beingStored() < MAX_BEING_STORED && !isCrowded(key));
   };
 
   const beginOf = (key: string, most: number): number => {
@@ -119,110 +118,57 @@ export function createReadAhead(dependencies: ReadAheadDependencies, { maxInFlig
     clock.after(LOOK_AGAIN_MS, () => {
       isLooking = false;
       beginOf(MANY, BEGUN_AT_ONCE);
-      let left = BEGUN_AT_ONCE;
-      const keys = isReading() && !held.isScarce() ? [] : postponed.keysInTurn();
+      let left = isReading() && !isScarce() ? BEGUN_WHILE_READING : BEGUN_AT_ONCE;
+      const keys = postponed.keysInTurn();
       const share = Math.ceil(left / keys.length);
       for (const key of keys) left -= beginOf(key, Math.min(share, left));
       if (!postponed.isEmpty()) lookLater();
     });
   };
 
-  const waits = (installation: Installation): boolean => {
-    const { app } = installation;
-    return postponed.has(app) || (underWay.of(app) >= FEW_UNTRIED && !answers(app)) || mustWait(installation);
-  };
-
   /** The app whose postponed events it would follow, or MANY; null: it need not wait. */
   const waitsFor = (installations: readonly Installation[]): string | null => {
-    if (installations.length > FEW_TARGETS && (postponed.has(MANY) || underWay.all() >= maxUnderWay)) return MANY;
+    if (installations.length > FEW_TARGETS && (postponed.has(MANY) || underWay >= maxUnderWay)) return MANY;
     const [first] = installations;
     if (first === undefined) return null;
     if (!isReading() && !postponed.has(first.app) && mayBegin(first.app)) return null;
-    return installations.every(waits) ? first.app : null;
+    return installations.every((installation) => postponed.has(installation.app) || mustWait(installation)) ? first.app : null;
   };
 
   return {
-    received: (message) => held.add(message, clock.now()),
+    received({ data, pending }) {
+      last.unread = pending;
+      last.receivedAt = clock.now();
+      bytes += data.length + MESSAGE_BYTES;
+      average.bytes += (data.length + MESSAGE_BYTES - average.bytes) * WEIGHT;
+    },
     postpone(message, installations) {
       const key = turns.has(message) ? null : waitsFor(installations);
       if (key === null) return false;
       postponed.add(key, message);
-      held.note(POSTPONED_TARGETS);
       lookLater();
       return true;
     },
     begun(installations) {
-      held.note(Math.max(1, underWay.add(installations, 1)));
+      const count = Math.min(installations.length, MAX_DIRECT_TARGETS);
+      underWay += count;
+      average.targets += (Math.max(1, count) - average.targets) * WEIGHT;
       return () => {
-        underWay.add(installations, -1);
-        if (postponed.isEmpty()) return;
-        const readsOn = isReading();
-        if (!readsOn) beginOf(MANY, BEGUN_AT_ONCE);
-        if (installations.length > FEW_TARGETS) return;
-        for (const installation of installations) {
-          const isAnswering = answers(installation.app);
-          if (readsOn && (!isAnswering || mustWait(installation))) continue;
-          beginOf(installation.app, isAnswering ? BEGUN_AT_ONCE : 1);
-        }
+        underWay -= count;
+        if (postponed.isEmpty() || isReading()) return;
+        beginOf(MANY, BEGUN_AT_ONCE);
+        if (installations.length <= FEW_TARGETS) for (const { app } of installations) beginOf(app, 1);
       };
     },
-    ended: held.remove,
+    ended({ data }) {
+      bytes -= data.length + MESSAGE_BYTES;
+    },
     beginPostponed() {
       postponed.moveAllTo(MANY);
       lookLater();
     },
     room: roomOf,
-    window: () => Math.max(1, Math.floor(maxInFlight / targetsOfEach())),
-  };
-}
-
-/** The bytes of the messages that are held, and the averages of the last ones. */
-function createHeld(maxBytes: number) {
-  let bytes = 0;
-  const average = { targets: 1, bytes: 2 * MESSAGE_BYTES };
-  /** The last message, and those that the server had not sent yet when it sent it. */
-  const last = { receivedAt: Number.NEGATIVE_INFINITY, unread: 0 };
-  return {
-    areMoreComing: (now: number) => last.unread >= FEW_UNREAD && now - last.receivedAt < STILL_COMING_MS,
-    add({ data, pending }: ConsumedMessage, now: number): void {
-      last.unread = pending;
-      last.receivedAt = now;
-      bytes += data.length + MESSAGE_BYTES;
-      average.bytes += (data.length + MESSAGE_BYTES - average.bytes) * WEIGHT;
-    },
-    remove({ data }: ConsumedMessage): void {
-      bytes -= data.length + MESSAGE_BYTES;
-    },
-    note(targets: number): void {
-      average.targets += (targets - average.targets) * WEIGHT;
-    },
-    targets: () => average.targets,
-    isScarce: () => bytes >= maxBytes * SCARCE,
-    /** @returns so many messages, or fewer if the bytes don't allow them; one at least when none is held */
-    room(most: number): number {
-      if (bytes === 0) return Math.max(1, Math.floor(most));
-      return Math.max(0, Math.floor(Math.min(Math.max(1, most), (maxBytes - bytes) / average.bytes)));
-    },
-  };
-}
-
-/** The deliveries that have begun and not ended. */
-function createUnderWay() {
-  const byApp = new Map<string, number>();
-  let all = 0;
-  const of = (app: string): number => byApp.get(app) ?? 0;
-  return {
-    all: () => all,
-    of,
-    /** @returns how many they are */
-    add(installations: readonly Installation[], change: 1 | -1): number {
-      const count = Math.min(installations.length, MAX_DIRECT_TARGETS);
-      all += change * count;
-      if (installations.length > MAX_DIRECT_TARGETS) return count;
-      for (const { app } of installations) byApp.set(app, of(app) + change);
-      if (all === 0 && byApp.size > MOST_KEPT) byApp.clear();
-      return count;
-    },
+    window: () => Math.max(1, Math.floor(maxInFlight / average.targets)),
   };
 }
 

@@ -26,8 +26,7 @@ export interface Bulkhead {
   enterWhenFree(app: string, destination: string, limit?: () => number): Promise<Exclude<Entry, "full">>;
   /** Takes a slot if one is free, without waiting. */
   tryEnter(app: string, limit: number, destination: string): boolean;
-  /** @param isDelivered whether the attempt succeeded */
-  leave(app: string, destination: string, isDelivered?: boolean): void;
+  leave(app: string, destination: string): void;
   isSuspended(): boolean;
   suspend(): void;
   resume(): void;
@@ -40,8 +39,6 @@ export interface Bulkhead {
   /** Those of `waiting` whose app or destination is stalled (WAIT-2). */
   stalled(): number;
   isStalled(app: string): boolean;
-  /** SHARE-3. */
-  answers(app: string): boolean;
   waitingOf(app: string): number;
   /** @param listener called when more are stalled than before */
   onStalled(listener: () => void): void;
@@ -118,11 +115,11 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
       return isEntered;
     },
 
-    leave(appKey, destinationKey, isDelivered = false) {
+    leave(appKey, destinationKey) {
       const app = shares.app(appKey);
       const destination = shares.destination(destinationKey);
       inFlight--;
-      shares.release(app, destination, isDelivered);
+      shares.release(app, destination);
       admitWaiting();
       shares.forget(app, destination);
     },
@@ -147,7 +144,6 @@ export function createBulkhead(clock: Clock, { maxInFlight, maxPerDestination, m
     waiting: () => waiting,
     stalled: () => stalled,
     isStalled: (app) => stalled > 0 && shares.isStalled(app),
-    answers: shares.answers,
     waitingOf: shares.waitingOf,
     onStalled: (listener) => void stalledListeners.push(listener),
   };

@@ -4,7 +4,6 @@
  * SHARE-1  A queue that is blocked is in the list of the app or the destination that blocks it, and in no other. A slot that is given back
  *         wakes one queue of the list, or more until one can use it.
  * SHARE-2  A queue that is not blocked waits for the process only. Such queues get its free slots in turn, app by app.
- * SHARE-3  An app answers once one of its attempts has succeeded, until one fails or it has none left.
  */
 import type { Clock } from "../../model/clock.ts";
 import { createFairQueue } from "./fair-queue.ts";
@@ -16,8 +15,6 @@ export interface Share {
   /** Slots of a destination; those of an app are as many as those that wait for it say. */
   readonly max: number;
   held: number;
-  /** SHARE-3; for apps. */
-  answers: boolean;
   /** All that wait for it, by the other share that they wait for. */
   readonly queues: Map<Share, Queue>;
   /** Those that it blocks, in turn (SHARE-1). */
@@ -40,14 +37,12 @@ export interface Shares {
   isFirst(app: Share, destination: Share): boolean;
   isFree(app: Share, limit: number, destination: Share): boolean;
   take(app: Share, destination: Share): void;
-  /** @param isDelivered whether the attempt succeeded */
-  release(app: Share, destination: Share, isDelivered: boolean): void;
+  release(app: Share, destination: Share): void;
   wait(app: Share, limit: number, destination: Share, end: (entry: Entry) => void): void;
   /** Lets the next one that waits for the process enter. @returns false when there is none */
   enterNext(): boolean;
   close(): void;
   isStalled(app: string): boolean;
-  answers(app: string): boolean;
   waitingOf(app: string): number;
 }
 
@@ -114,10 +109,9 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
     isFirst: (app, destination) => ready.size() === 0 && app.queues.size === 0 && destination.blocked.length === 0,
     isFree: (app, limit, destination) => app.held < limit && destination.held < destination.max,
     take,
-    release(app, destination, isDelivered) {
+    release(app, destination) {
       app.held--;
       destination.held--;
-      app.answers = isDelivered && (app.held > 0 || app.queues.size > 0);
       if (app.blocked.length > 0) wake(app);
       if (destination.blocked.length > 0) wake(destination);
     },
@@ -151,7 +145,6 @@ export function createShares(clock: Clock, { maxPerDestination, maxWaitMs, onSta
       }
     },
     isStalled: (app) => queuesOf(app).some(({ waiters }) => waiters.isStalled),
-    answers: (app) => apps.find(app)?.answers ?? false,
     waitingOf: (app) => queuesOf(app).reduce((sum, { waiters }) => sum + waiters.size, 0),
   };
 }
@@ -192,7 +185,7 @@ function createShareMap(max: number) {
     get(key: string): Share {
       let share = shares.get(key);
       if (share === undefined) {
-        share = { key, max, held: 0, answers: false, queues: new Map(), blocked: [] };
+        share = { key, max, held: 0, queues: new Map(), blocked: [] };
         shares.set(key, share);
       }
       return share;

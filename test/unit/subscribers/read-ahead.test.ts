@@ -10,13 +10,7 @@ const MESSAGE_BYTES = 1_024;
 /** Events of single apps, of which those in `waiting` have to wait. */
 function world(options: Partial<ReadAheadOptions> = {}) {
   const clock = createManualClock();
-  const state = {
-    waiting: new Set<string>(),
-    crowded: new Set<string>(),
-    answering: new Set<string>(),
-    beingStored: 0,
-    waitingForApps: 0,
-  };
+  const state = { waiting: new Set<string>(), crowded: new Set<string>(), beingStored: 0, waitingForApps: 0 };
   const begun: string[] = [];
   const targets = new Map<ConsumedMessage, readonly Installation[]>();
   const ends = new Map<string, () => void>();
@@ -33,7 +27,6 @@ function world(options: Partial<ReadAheadOptions> = {}) {
   const readAhead: ReadAhead = createReadAhead(
     {
       mustWait: ({ app }) => state.waiting.has(app),
-      answers: (app) => state.answering.has(app),
       isCrowded: (app) => state.crowded.has(app),
       waitingForApps: () => state.waitingForApps,
       beingStored: () => state.beingStored,
@@ -95,20 +88,18 @@ test("while there is more to read, what has to wait is postponed and the others 
   arrive("d-1", ["dead"], { pending: 999 });
   arrive("healthy", ["healthy"], { pending: 998 });
   arrive("both", ["dead", "healthy"], { pending: 997 });
-  await clock.advance(50);
   expect(begun).toEqual(["healthy", "both"]);
-  arrive("last", ["healthy"], { pending: 0 });
   await clock.advance(5);
-  expect(begun).toEqual(["healthy", "both", "last", "d-0", "d-1"]);
+  expect(begun).toEqual(["healthy", "both", "d-0", "d-1"]);
 });
 
-test("no postponed event begins while there is more to read, and all of them afterwards, in their order", async () => {
+test("few postponed events begin while there is more to read, and all of them afterwards, in their order", async () => {
   const { clock, state, begun, arrive } = world({ maxInFlight: 100 });
   state.waiting.add("dead");
   const names = Array.from({ length: 60 }, (_, n) => `d-${n}`);
   for (const name of names) arrive(name, ["dead"], { pending: 1_000 });
   await clock.advance(5);
-  expect(begun).toEqual([]);
+  expect(begun).toEqual(names.slice(0, 8));
   arrive("last", ["dead"], { pending: 0 });
   await clock.advance(5);
   expect(begun).toEqual([...names, "last"]);
@@ -157,52 +148,14 @@ test("with too many deliveries under way, an event for many waits for its turn, 
   expect(begun).toEqual(["many-0", "many-1", "few", "many-2"]);
 });
 
-test("while there is more to read, those of an app begin with its first success, and no more of one that fails", async () => {
-  const { state, begun, arrive, end } = world({ maxInFlight: 10 });
-  const readOn = { pending: 1_000 };
-  const apps = ["answers", "fails"];
-  for (const app of apps) arrive(`${app} first`, [app], readOn);
-  state.waiting = new Set(apps);
-  for (const app of apps) for (let n = 0; n < 3; n++) arrive(`${app} ${n}`, [app], readOn);
-  expect(begun).toEqual(apps.map((app) => `${app} first`));
-  state.waiting.clear();
-  state.answering.add("answers");
-  for (const app of apps) end(`${app} first`);
-  expect(begun.slice(2)).toEqual(["answers 0", "answers 1", "answers 2"]);
-});
-
-test("of an app that answers and is crowded, no more begin than the process has slots for, however long they wait", async () => {
-  const { clock, state, begun, arrive, end } = world({ maxInFlight: 10 });
-  arrive("first", ["busy"], { pending: 1_000 });
-  state.waiting.add("busy");
-  state.crowded.add("busy");
-  for (let n = 0; n < 100; n++) arrive(`${n}`, ["busy"], { pending: 1_000 });
-  state.waiting.clear();
-  state.answering.add("busy");
-  end("first");
-  await clock.advance(1_000);
-  expect(begun).toHaveLength(11);
-  end("0");
-  expect(begun).toHaveLength(12);
-});
-
-test("the more events are postponed, the more are asked for at once", () => {
-  const { readAhead, state, arrive } = world({ maxInFlight: 100 });
-  state.waiting.add("dead");
-  for (let n = 0; n < 300; n++) arrive(`d-${n}`, ["dead"], { pending: 1_000 });
-  expect(readAhead.window()).toBeGreaterThan(300);
-  expect(readAhead.window()).toBeLessThanOrEqual(400);
-  expect(readAhead.room()).toBe(readAhead.window());
-});
-
-test("after reading, postponed events of all apps begin in turn", async () => {
+test("while there is more to read, postponed events of all apps begin in turn", async () => {
   const { clock, state, begun, arrive } = world({ maxInFlight: 1_000 });
   state.waiting = new Set(["flood", "other"]);
   for (let n = 0; n < 100; n++) arrive(`flood ${n}`, ["flood"], { pending: 1_000 });
-  arrive("other", ["other"], { pending: 0 });
+  arrive("other", ["other"], { pending: 1_000 });
   await clock.advance(5);
   expect(begun).toContain("other");
-  expect(begun.length).toBeLessThan(100);
+  expect(begun.length).toBeLessThan(20);
 });
 
 test("when no message comes any more, postponed events begin as if all were read", async () => {
@@ -210,7 +163,7 @@ test("when no message comes any more, postponed events begin as if all were read
   state.waiting = new Set(["flood"]);
   for (let n = 0; n < 500; n++) arrive(`flood ${n}`, ["flood"], { pending: 1_000 });
   await clock.advance(50);
-  expect(begun).toEqual([]);
+  expect(begun.length).toBeLessThan(100);
   await clock.advance(150);
   expect(begun).toHaveLength(500);
 });

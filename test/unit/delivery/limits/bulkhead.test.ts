@@ -10,7 +10,7 @@ function bulkheadOf(clock: ReturnType<typeof createManualClock>, options: Partia
     ...bulkhead,
     enter: (app: string, limit: number, destination = app) => bulkhead.enter(app, limit, destination),
     tryEnter: (app: string, limit: number, destination = app) => bulkhead.tryEnter(app, limit, destination),
-    leave: (app: string, destination = app, isDelivered = false) => bulkhead.leave(app, destination, isDelivered),
+    leave: (app: string, destination = app) => bulkhead.leave(app, destination),
   };
 }
 
@@ -160,18 +160,6 @@ test("an app that takes its slots back quickly is not stalled, however many wait
   expect([stalls, bulkhead.stalled(), bulkhead.waitingOf("quick")]).toEqual([0, 0, 1]);
   await clock.advance(20);
   expect([stalls, bulkhead.stalled(), bulkhead.isStalled("quick")]).toEqual([1, 1, true]);
-});
-
-test("an app answers after a success until a failure, or until it has nothing left", () => {
-  const bulkhead = bulkheadOf(createManualClock(), {});
-  const answersAfter = (isDelivered: boolean): boolean => {
-    bulkhead.leave("a", "a", isDelivered);
-    return bulkhead.answers("a");
-  };
-  expect(bulkhead.answers("a")).toBe(false);
-  for (let n = 0; n < 4; n++) void bulkhead.enter("a", 4);
-  expect(bulkhead.answers("a")).toBe(false);
-  expect([answersAfter(true), answersAfter(false), answersAfter(true), answersAfter(true)]).toEqual([true, false, true, false]);
 });
 
 test("a slot that an app can't use is for another one of the destination", async () => {
