@@ -49,6 +49,7 @@ async function serveInWorkers(config: Config): Promise<never> {
     process.off(signal, interrupt);
     process.on(signal, workers.stop);
   }
+  if (interrupted.signal.aborted) workers.stop();
   process.exit(await workers.ended);
 }
 
@@ -56,6 +57,8 @@ async function serveInWorkers(config: Config): Promise<never> {
 async function serveHere(config: Config): Promise<never> {
   limitHeap();
   const { createApp } = await import("./app/app.ts");
+  // A signal that came while modules were loaded.
+  if (interrupted.signal.aborted) process.exit(0);
   const app = await createApp(config, process.env);
   const { logger } = app;
   process.on("exit", app.flushLog);

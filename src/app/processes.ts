@@ -48,14 +48,15 @@ export function startWorkers({ processes, logLevel, logFormat }: Pick<Config, "p
     workers.add(worker);
     worker.once("listening", () => {
       hasStarted = true;
-      // One after the other: the first one creates what is missing on the servers.
-      startMissing();
+      // One after the other: the first one creates what is missing on the servers. The place of one that has ended stays empty for a pause.
+      if (restart === undefined) startMissing();
     });
     worker.on("message", (message: WorkerMessage) => exchange(worker, [...workers], message));
     worker.once("exit", (code, signal) => {
       workers.delete(worker);
       if (isStopping || !hasStarted) {
-        exitCode = Math.max(exitCode, code ?? 1);
+        // A worker that the stop reached before its handlers were there had no work to finish.
+        exitCode = Math.max(exitCode, code ?? (isStopping && signal === "SIGTERM" ? 0 : 1));
         if (!isStopping) {
           logger.error({ pid: worker.process.pid, exit_code: code, signal }, "a worker process ended before it was ready, stopping");
           stop();

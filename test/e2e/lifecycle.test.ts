@@ -225,6 +225,15 @@ describe("SIGTERM", () => {
     await receiver.stop();
   });
 
+  test("before anything is started ends it", async () => {
+    // As a signal that arrives while modules are loaded.
+    const signalled = `process.once("newListener", (event) => queueMicrotask(() => process.emit(event, event)));`;
+    const settings = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(signalled)}` };
+    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings });
+    expect(await posthorn.end("SIGCONT")).toBe(0);
+    expect(posthorn.log).toEqual([]);
+  });
+
   test("while it waits for NATS ends it", async () => {
     const posthorn = await startPosthorn({
       nats: { url: `nats://127.0.0.1:${await freePort()}` },
