@@ -103,7 +103,7 @@ async function serveHere(config: Config): Promise<never> {
 
 /**
  * Lets the old generation grow to twice what is in use, instead of up to four times: at full load a process takes 200 MB instead
- * of 280, for about 3 % more CPU (docs/scaling.md). NODE_OPTIONS doesn't take this flag.
+ * of 280, for up to 12 % more CPU (docs/scaling.md). NODE_OPTIONS doesn't take this flag.
  */
 function limitHeap(): void {
   setFlagsFromString("--heap-growing-percent=100");
