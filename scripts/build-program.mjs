@@ -31,7 +31,7 @@ const undiciParts = {
       : null,
 };
 
-/** What Fastify loads only for calls that are not made here (src/api/http/server.ts). */
+/** Packages that Fastify loads only for calls that are not made here (src/api/http/server.ts). */
 const UNUSED = /^(@fastify\/(ajv-compiler|fast-json-stringify-compiler)|light-my-request)$/;
 /** @type {import("rolldown").Plugin} */
 const unused = {

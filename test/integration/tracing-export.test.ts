@@ -103,7 +103,7 @@ const publishTraced = async (id: string = randomUUID()): Promise<ExportedSpan> =
   await provider.shutdown();
   trace.disable();
   context.disable();
-  // What Posthorn stores of it is published in spans below this one, and may have come by now.
+  // Spans of what Posthorn stores are below this one, and may have come by now.
   const isFirst = ({ traceId, parentSpanId = "" }: ExportedSpan): boolean => traceId === published.traceId && parentSpanId === "";
   const producer = onlyOf(await collector.waitFor(isFirst));
   expect(producer.kind).toBe(SPAN_KIND.producer);
