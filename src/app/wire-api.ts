@@ -54,7 +54,7 @@ export function wireApi(given: ApiGiven) {
     ...{ deadLetters, countOwnDeadLetters, deleteDeadLetters: createDeleteDeadLetters({ deadLetters, clock }) },
     resend: createResend({
       ...{ events: storedEvents, storeAgain: given.storeAgain, find: lookup.find, deadLetters, names, tracing },
-      locate: async (id, history) => (await locateDeliveries(findInStreams, [{ id, history }], history.app)).get(id) ?? null,
+      locate: async (id, history) => (await locateDeliveries(findInStreams, [{ id, history }], history?.app ?? null)).get(id) ?? null,
     }),
     brokenOf: (uuid) => given.installationStates.brokenOf(uuid),
     invalidRecords: registryStore.invalid,

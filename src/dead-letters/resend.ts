@@ -25,8 +25,8 @@ export interface ResendDependencies {
   readonly events: StoredEvents;
   readonly storeAgain: StoreAgain;
   readonly find: DeliveryLookup["find"];
-  /** The delivery's message; null: none is found. */
-  readonly locate: (deliveryId: string, history: DeliveryHistory) => Promise<LocatedDelivery | null>;
+  /** The delivery's message; null: none is found. @param history null: Redis does not know the delivery */
+  readonly locate: (deliveryId: string, history: DeliveryHistory | null) => Promise<LocatedDelivery | null>;
   readonly deadLetters: Pick<DeadLetters, "get" | "remove">;
   readonly names: Subjects;
   readonly tracing: Tracing;
@@ -34,9 +34,8 @@ export interface ResendDependencies {
 
 export function createResend({ events, storeAgain, find, locate, deadLetters, names, tracing }: ResendDependencies): Resend {
   /** The dead letters that the resend takes the place of: the delivery's own, and those whose run is made already but that are still there. */
-  const deadLettersOf = async (deliveryId: string, history: DeliveryHistory): Promise<DeadLetter[]> => {
-    const located = await locate(deliveryId, history);
-    const runs = [located?.delivery.replay, ...history.runs.map(({ replay }) => replay)];
+  const deadLettersOf = async (located: LocatedDelivery | null, history: DeliveryHistory | null): Promise<DeadLetter[]> => {
+    const runs = [located?.delivery.replay, ...(history?.runs ?? []).map(({ replay }) => replay)];
     const ofRuns = runs.map((run) => ({ run, sequence: replayedSequence(run ?? "") }));
     const own = located?.stream === "dead-letters" ? [{ run: null, sequence: located.sequence }] : [];
     const found = new Map<number, DeadLetter>();
@@ -49,8 +48,11 @@ export function createResend({ events, storeAgain, find, locate, deadLetters, na
   };
 
   return async (deliveryId) => {
-    const [found] = await find([deliveryId]);
-    if (found == null)
+    const [history = null] = await find([deliveryId]);
+    const located = await locate(deliveryId, history);
+    // A dead letter can be listed before Redis knows the delivery.
+    const found = history ?? located?.delivery;
+    if (found === undefined)
       throw new AppError("NOT_FOUND", `nothing is known about delivery ${deliveryId}; it becomes known when its first attempt ends`);
     if (found.eventSequence === null)
       throw new AppError("NOT_FOUND", `delivery ${deliveryId} was a test call, which has no event in the stream`);
@@ -58,9 +60,9 @@ export function createResend({ events, storeAgain, find, locate, deadLetters, na
     if (stored?.event === null) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} can't be read: ${stored.problem}`);
     const delivery = stored && newDelivery(stored.event, found.app, found.installationUuid, stored.sequence);
     if (delivery?.id !== deliveryId) throw new AppError("NOT_FOUND", `the event of delivery ${deliveryId} is not in the stream any more`);
-    const replaced = await deadLettersOf(deliveryId, found);
+    const replaced = await deadLettersOf(located, history);
     const { run, source } = replaced[0] === undefined ? ofItsOwn() : replayOf(replaced[0], names);
-    const again = { ...delivery, event: inFirstTrace(delivery.event, found), replay: run, counted: false };
+    const again = { ...delivery, event: inFirstTrace(delivery.event, history), replay: run, counted: false };
     await tracing.batch("resend", (batch) => storeAgain(again, source, batch, "resent"));
     for (const { sequence } of replaced) await deadLetters.remove(sequence);
     return run;
@@ -79,7 +81,7 @@ function nullIfGone(error: unknown): null {
 }
 
 /** An event published without a trace got one when it was first handled; the resend continues it. */
-function inFirstTrace(event: Event, { runs }: DeliveryHistory): Event {
-  const traceparent = event.traceparent ?? runs[0]?.last?.traceparent;
+function inFirstTrace(event: Event, history: DeliveryHistory | null): Event {
+  const traceparent = event.traceparent ?? history?.runs[0]?.last?.traceparent;
   return traceparent ? { ...event, traceparent } : event;
 }

@@ -400,13 +400,20 @@ describe("a delivery", () => {
     expect((await explainEvent(id)).deliveries).toEqual([gone.delivery]);
   });
 
-  test("that was parked can be sent again by its id", async () => {
-    const { organization, uuid } = await installed({ webhook_url: good.url });
-    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
-    const id = randomUUID();
-    await bus.publish("issue.created", { id, organization_id: organization, data: {} });
-    const { delivery } = await until(id, uuid, "parked");
-    await eventually(async () => (await posthorn.api("POST", `/v1/deliveries/${delivery.delivery_id}/resend`)).status === 202);
+  test.each([true, false])("that is a dead letter, or parked, can be sent again by its id (known to Redis: %s)", async (isKnown) => {
+    const { organization, slug, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [] });
+    for (const state of ["dead_letter", "parked"] as const) {
+      const id = randomUUID();
+      await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+      const { delivery } = await until(id, uuid, state);
+      // Dead letters and queues show it a moment before Redis has it.
+      const keys = await eventually(
+        async () => (await look.exists(`posthorn:place:${delivery.delivery_id}`)) === 1 && look.keys(`posthorn:*{${slug}}*`),
+      );
+      if (!isKnown) await look.del(`posthorn:place:${delivery.delivery_id}`, ...keys);
+      expect((await posthorn.api("POST", `/v1/deliveries/${delivery.delivery_id}/resend`)).status).toBe(202);
+      await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    }
   });
 
   test("of nobody is not found, and it is said what was looked at", async () => {
