@@ -110,7 +110,7 @@ export interface AppBody {
     /** Attempts at once after a quiet time; those of a second when not given. */
     readonly burst?: number | undefined;
   } | null | undefined;
-  /** True is short for order_by: app. Where order_by is given, that decides. */
+  /** True is short for order_by: app. Where order_by is given, that decides; true with none is refused. */
   readonly ordered?: boolean | undefined;
   readonly order_by?: "none" | "app" | "installation" | "project" | string | null | undefined;
   /** When an ordered delivery goes to dead letters, those behind it continue, or stop until it is replayed or deleted. */

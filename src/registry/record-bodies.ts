@@ -71,7 +71,7 @@ export function appMembers(what: string, slug: string, body: AppBody, before: Ap
     max_in_flight: body.max_in_flight ?? null,
     rate_limit:
       body.rate_limit == null ? null : { per_s: body.rate_limit.per_s, burst: body.rate_limit.burst ?? Math.ceil(body.rate_limit.per_s) },
-    order_by: body.order_by ?? (body.ordered ? "app" : "none"),
+    order_by: orderOf(what, body),
     on_exhausted: body.on_exhausted,
   };
 }
@@ -124,6 +124,13 @@ const sealer =
   (secretBox: SecretBox) =>
   (owner: string, value: string, stored: string | undefined): string =>
     stored !== undefined && secretBox.open(owner, stored) === value ? stored : secretBox.seal(owner, value);
+
+/** `ordered: false` is the default, which says nothing beside another `order_by`. */
+function orderOf(what: string, { ordered, order_by: orderBy }: AppBody): OrderBy {
+  if (!ordered || orderBy !== "none") return orderBy ?? (ordered ? "app" : "none");
+  const message = 'found "none" with ordered: true, wanted another order_by or ordered: false';
+  throw new RecordInvalid(what, [{ path: "order_by", message }]);
+}
 
 /** A reader without the right to see the URL's secrets may send back what it was shown. */
 function unredactedUrl(what: string, url: string, before: string | null): string {

@@ -107,7 +107,9 @@ const appForms = {
       description: "Limit on attempts over all replicas; what is beyond it is parked and delivered in its turn. No limit when not given.",
       example: { per_s: 20, burst: 40 },
     }),
-  ordered: z.boolean().meta({ description: "True is short for order_by: app. Where order_by is given, that decides." }),
+  ordered: z
+    .boolean()
+    .meta({ description: "True is short for order_by: app. Where order_by is given, that decides; true with none is refused." }),
   order_by: orderBy.meta({
     description:
       'Which deliveries keep the order of the events: those of one installation and value start one after the other. none, app (all deliveries of the app), installation, project, or a JSON Pointer into data, whose values count as text: 1 and "1" are the same, and so are a missing value, null and "".',

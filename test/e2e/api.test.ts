@@ -93,6 +93,41 @@ describe("apps", () => {
     expect((await call("DELETE", "/v1/apps/acme")).status).toBe(404);
   });
 
+  test("have the order that ordered and order_by name together", async () => {
+    const webhook_url = receiver.url;
+    const put = (members: object) => call("PUT", "/v1/apps/order", { webhook_url, ...members });
+    const patch = (members: object) => call("PATCH", "/v1/apps/order", members);
+    const order = ({ body: { ordered, order_by } }: { body: Record<string, unknown> }) => ({ ordered, order_by });
+    for (const [members, wanted] of [
+      [{}, "none"],
+      [{ ordered: false }, "none"],
+      [{ ordered: true }, "app"],
+      [{ ordered: true, order_by: null }, "app"],
+      [{ order_by: "project" }, "project"],
+      // Clients that fill in defaults send both.
+      [{ ordered: false, order_by: "/issue/id" }, "/issue/id"],
+    ] as const) {
+      const made = await put(members);
+      expect(order(made)).toEqual({ ordered: wanted !== "none", order_by: wanted });
+      const { body: shown, headers } = await call("GET", "/v1/apps/order");
+      for (const method of ["PUT", "PATCH"]) {
+        const repeated = await call(method, "/v1/apps/order", shown);
+        expect([repeated.status, repeated.headers.get("etag")]).toEqual([200, headers.get("etag")]);
+      }
+    }
+    expect(order(await patch({ order_by: "none" }))).toEqual({ ordered: false, order_by: "none" });
+    expect(order(await patch({ ordered: true }))).toEqual({ ordered: true, order_by: "app" });
+    for (const change of [put, patch]) {
+      const refused = await change({ ordered: true, order_by: "none" });
+      expect([refused.status, refused.body.errors]).toEqual([
+        400,
+        [{ path: "order_by", message: 'found "none" with ordered: true, wanted another order_by or ordered: false' }],
+      ]);
+      expect(order(await call("GET", "/v1/apps/order")).order_by).toBe("app");
+    }
+    expect(order(await patch({ ordered: false }))).toEqual({ ordered: false, order_by: "none" });
+  });
+
   test("are listed in pages", async () => {
     for (const slug of ["list-a", "list-b", "list-c"]) await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
     const page = async (cursor: string) => (await call("GET", `/v1/apps?limit=2${cursor}`)).body;

@@ -45,6 +45,7 @@ const RELATED: ReadonlySet<string> = new Set([
   "app",
   "webhook_url",
   "rate_limit.per_s",
+  "order_by",
   "ttl_s",
   "expires_in",
 ]);
