@@ -101,6 +101,26 @@ describe("a request", () => {
     },
   );
 
+  test.each([
+    ["no Host", "", 400, "Host: found nothing, wanted one"],
+    ["two Hosts", "Host: a.example\r\nHost: b.example\r\n", 400, "Host: found 2 of them, wanted one"],
+    ["an unknown expectation", "Host: x\r\nExpect: magic\r\n", 417, 'Expect: found "magic", wanted 100-continue or no Expect'],
+  ])("with %s is answered with a problem", async (_what, headers, status, detail) => {
+    for (const path of ["/v1/apps", "/v1/nothing", "/"]) {
+      const answer = await raw(`GET ${path} HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`);
+      expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*\\r\\n[^]*content-type: application/problem\\+json\\r\\n`));
+      expect([path, problemOf(answer)]).toEqual([path, expect.objectContaining({ status, detail, code: "REQUEST_INVALID" })]);
+    }
+  });
+
+  test("that expects 100-continue is answered after its body, and one of HTTP/1.0 needs no Host", async () => {
+    const continued = await raw(
+      "POST /healthz HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+    );
+    expect(continued).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 405 /);
+    expect(await raw("GET /healthz HTTP/1.0\r\n\r\n")).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   test.each(["gzip", "br", "deflate", "gzip, gzip"])("with a body in %s is answered with 415", async (encoding) => {
     const bomb = gzipSync(Buffer.alloc(1_000_000)).toString("latin1");
     expect((await call("POST", "/v1/events", bomb, { "content-encoding": encoding })).body).toMatchObject({

@@ -28,9 +28,15 @@ class Rejected extends Error {
 }
 
 /** @throws an error with `statusCode` */
-export function checkHead({ rawHeaders, headers }: IncomingMessage, { maxHeaders }: RequestLimits): void {
+export function checkHead({ rawHeaders, headers, headersDistinct, httpVersion }: IncomingMessage, { maxHeaders }: RequestLimits): void {
   const count = rawHeaders.length / 2;
   if (count > maxHeaders) throw new Rejected(431, `found ${count} headers, wanted at most ${maxHeaders} (POSTHORN_HTTP_MAX_HEADERS)`);
+  const hosts = headersDistinct["host"]?.length ?? 0;
+  // RFC 9112, 3.2. A proxy in front may have gone by the other one.
+  if (hosts > 1) throw new Rejected(400, `Host: found ${hosts} of them, wanted one`);
+  if (hosts === 0 && httpVersion === "1.1") throw new Rejected(400, "Host: found nothing, wanted one");
+  const { expect = "100-continue" } = headers;
+  if (!/100-continue/i.test(expect)) throw new Rejected(417, `Expect: found ${JSON.stringify(expect)}, wanted 100-continue or no Expect`);
   const encoding = headers["content-encoding"] ?? "identity";
   // A small compressed body could expand to any size.
   if (encoding.toLowerCase() !== "identity") throw new Rejected(415, `content-encoding: found ${encoding}, wanted an uncompressed body`);

@@ -84,7 +84,8 @@ export function createApiServer(
     logger: false,
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.requestTimeoutMs,
-    http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: CHECK_SLOW_EVERY_MS },
+    // checkHead refuses a request without a Host: node:http's own answer has no body.
+    http: { maxHeaderSize: limits.maxHeaderBytes, connectionsCheckingInterval: CHECK_SLOW_EVERY_MS, requireHostHeader: false },
     clientErrorHandler: answerUnreadable,
     // Errors of the router, before there is a route.
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, problemOf(error)),
@@ -93,6 +94,8 @@ export function createApiServer(
     schemaController: NO_COMPILERS,
   });
 
+  // For checkHead, too.
+  server.server.on("checkExpectation", server.routing);
   acceptJson(server);
   server.decorateRequest("caller");
   server.addHook("onRequest", (request, reply, next) => {
@@ -100,9 +103,9 @@ export function createApiServer(
     const { url, config } = request.routeOptions;
     // A fixed path never counts as the parameter of another route.
     const isFixedPath = url?.includes(":") && routes.some((route) => route.url === path);
-    if (request.is404 || isFixedPath) return void answerNoSuchCall(routes, request.method, path, reply);
     try {
       checkHead(request.raw, limits);
+      if (request.is404 || isFixedPath) return void answerNoSuchCall(routes, request.method, path, reply);
       const { access = "open", forApp = null, forOrganization = null } = config;
       request.caller = checkAccess({ access, forApp, forOrganization, headers: request.headers, address: request.ip });
       next();
