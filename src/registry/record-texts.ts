@@ -27,7 +27,7 @@ export const headerValue = z
 
 /** Header names are case-insensitive. A patch may change the spelling of one: null removes the old one. */
 export function headersOf<V extends z.ZodType>(value: V) {
-  return z.record(headerName, value).superRefine((headers, context) => {
+  const headersOnce = z.record(headerName, value).superRefine((headers, context) => {
     const names = new Map<string, string>();
     for (const name of Object.keys(headers).filter((given) => headers[given] !== null)) {
       const other = names.get(name.toLowerCase());
@@ -36,4 +36,10 @@ export function headersOf<V extends z.ZodType>(value: V) {
       context.addIssue({ code: "custom", path: [name], message: `found ${JSON.stringify(other)} as well, wanted each header once` });
     }
   });
+  return z.preprocess((given, context) => {
+    // A record of zod's would leave it out.
+    if (typeof given === "object" && given !== null && Object.hasOwn(given, "__proto__"))
+      context.addIssue({ code: "custom", path: ["__proto__"], message: 'found the name "__proto__", wanted another header name' });
+    return given;
+  }, headersOnce);
 }

@@ -543,6 +543,57 @@ describe("every error is a problem", () => {
   });
 });
 
+const APP = '"webhook_url":"https://hooks.acme.example/"';
+
+test.each<[string, string, string, string, RegExp]>([
+  [
+    "PUT",
+    "/v1/apps/x",
+    `{${APP},"headers":{"__proto__":"1"}}`,
+    "headers.__proto__",
+    /^found the name "__proto__", wanted another header name$/,
+  ],
+  [
+    "PUT",
+    "/v1/apps/x",
+    `{${APP},"headers":{"\\u005f_proto__":{"a":1}}}`,
+    "headers.__proto__",
+    /^found the name "__proto__", wanted another/,
+  ],
+  [
+    "PATCH",
+    "/v1/apps/names",
+    '{"headers":{"X-Team":"a","__proto__":null}}',
+    "headers.__proto__",
+    /^found the name "__proto__", wanted another/,
+  ],
+  ["PUT", "/v1/apps/x", `{${APP},"__proto__":{"status":"internal"}}`, "", /^unknown member "__proto__", wanted slug, name, /],
+  ["PUT", "/v1/apps/x", `{${APP},"rate_limit":{"per_s":1,"__proto__":{"burst":1}}}`, "rate_limit", /^unknown member "__proto__"$/],
+  ["PUT", "/v1/apps/x", `{${APP},"constructor":{"prototype":{"a":1}}}`, "", /^unknown member "constructor", wanted slug, name, /],
+  ["PUT", "/v1/apps/x", `{${APP},"headers":{"constructor":{"prototype":1}}}`, "headers.constructor", /^found an object, wanted a string$/],
+  ["POST", "/v1/replays", '{"__proto__":{"app":"names"},"what":"all"}', "", /^unknown member "__proto__", wanted app, /],
+  ["POST", "/v1/apps/names/secret/rotate", '{"__proto__":{"a":1}}', "__proto__", /^the call takes no body$/],
+])("a %s of %s with %s is refused, and says which name is wrong", async (method, path, body, at, message) => {
+  await call("PUT", "/v1/apps/names", { webhook_url: receiver.url });
+  const { status, body: problem } = await call(method, path, body);
+  expect([status, problem.code, problem.errors]).toEqual([
+    400,
+    "RECORD_INVALID",
+    expect.arrayContaining([{ path: at, message: expect.stringMatching(message) }]),
+  ]);
+});
+
+test("a header may have the name of a member of every object", async () => {
+  const headers = { constructor: "1", prototype: "2", toString: "3" };
+  expect((await call("PUT", "/v1/apps/names", { webhook_url: receiver.url, headers })).status).toBeLessThan(300);
+  expect(Object.keys((await call("GET", "/v1/apps/names")).body.headers)).toEqual(Object.keys(headers));
+});
+
+test("a body that is no JSON is refused with where it stops being JSON", async () => {
+  const { status, body } = await call("PUT", "/v1/apps/x", '{"name":x}');
+  expect([status, body.code, body.detail]).toEqual([400, "REQUEST_INVALID", expect.stringMatching(/^body: not valid JSON \(.*'x'.*\)$/)]);
+});
+
 test("a body that is refused unread is thrown away, and its sender reads why, every time", async () => {
   const body = JSON.stringify({ name: "x".repeat(8_000_000) });
   for (let times = 0; times < 20; times++) expect((await call("PUT", "/v1/apps/x", body)).status).toBe(413);

@@ -69,6 +69,11 @@ installations:
       "apps:\n  - slug: A\n    webhook_url: https://x.example\n  - slug: b\n    webhook_url: 7",
       /apps\.0\.slug.*apps\.1\.webhook_url/s,
     ],
+    [
+      "has a header that no header can be",
+      "apps:\n  - slug: b\n    webhook_url: https://x.example\n    headers: {__proto__: x}",
+      /apps\.0\.headers\.__proto__: found the name "__proto__", wanted another header name/,
+    ],
     ["has a URL that is refused", "apps:\n  - slug: b\n    webhook_url: http://x.example", /apps\.0: app b: webhook_url: .*not https/],
     [
       "installs an app that is not there",

@@ -90,7 +90,7 @@ export function problemOf(error: unknown, contentType?: string, accepts: readonl
   }
   const { statusCode, code = "", message = "" } = error as { statusCode?: number; code?: string; message?: string };
   if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") return problem(415, refusedType(contentType, accepts));
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REJECTIONS[code] ?? rejection(message));
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return problem(statusCode, REJECTIONS[code] ?? message);
   return problem(500, "the call failed; the log says why");
 }
 
@@ -103,17 +103,9 @@ export function refusedType(found: string | undefined, accepts: readonly string[
 const REJECTIONS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: "body: larger than POSTHORN_HTTP_MAX_BODY_SIZE",
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: "body: its length differs from Content-Length",
-  FST_ERR_CTP_INVALID_JSON_BODY: "body: not valid JSON",
-  FST_ERR_CTP_EMPTY_JSON_BODY: "body: empty, wanted JSON",
   FST_ERR_BAD_URL: "path: found a percent sign that does not encode a character",
   FST_ERR_MAX_PARAM_LENGTH: "path: a name in it is too long",
 };
-
-/** Explains an error of the JSON parser. */
-function rejection(message: string): string {
-  if (message.includes("forbidden prototype")) return "body: members called __proto__, constructor or prototype are not allowed";
-  return /JSON/.test(message) ? `body: not valid JSON (${message})` : message;
-}
 
 export function problem(status: number, detail: string, code = CODES[status] ?? "REQUEST_INVALID"): Problem {
   return { type: problemType(code), title: TITLES[status] ?? "Error", status, detail, code };

@@ -5,6 +5,7 @@ import { AppError } from "../../model/app-error.ts";
 import type { Logger } from "../../model/logger.ts";
 import type { TokenScope } from "../../model/token-scope.ts";
 import { parseRecord, RecordInvalid } from "../../registry/records.ts";
+import { acceptJson } from "./accept-json.ts";
 import { type CheckAccess, RateLimited } from "./access.ts";
 import { type Audited, auditOf } from "./audited.ts";
 import { type CheckCovered, endsWithToken } from "./covered.ts";
@@ -47,8 +48,6 @@ const MAX_DISCARDED_BYTES = 16 * 1024 * 1024;
 const STOP_WITHIN_MS = 1_000;
 /** How often the HTTP server checks for slow requests. */
 const CHECK_SLOW_EVERY_MS = 1_000;
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** The longest percent-encoded form of a character, in bytes per UTF-16 unit. */
 const ENCODED_BYTES_PER_CHARACTER = 9;
@@ -175,30 +174,6 @@ function answerNoSuchCall(routes: readonly Route[], method: string, path: string
 
 function isAt(url: string, path: string): boolean {
   return new RegExp(`^${url.replace(/:[a-z_]+/g, "[^/]+")}$`).test(path);
-}
-
-/** Which of them a route takes is its own. */
-const JSON_TYPES = /^application\/(json|merge-patch\+json|cloudevents(-batch)?(\+[^\s;]*)?)\s*(;|$)/i;
-
-/** Rejects members such as __proto__, takes an empty body for no body, and passes text to routes that want it. */
-function acceptJson(server: FastifyInstance): void {
-  const parse = server.getDefaultJsonParser("error", "error");
-  server.removeAllContentTypeParsers();
-  server.addContentTypeParser(JSON_TYPES, { parseAs: "buffer" }, (request, body, done) => {
-    const text = decode(body as Buffer);
-    if (text === null) done(new RecordInvalid("body", [{ path: "", message: "not valid UTF-8, wanted JSON" }]));
-    else if (request.routeOptions.config.rawBody) done(null, text);
-    else if (text.trim() === "") done(null, undefined);
-    else void parse(request, text, done);
-  });
-}
-
-function decode(body: Buffer): string | null {
-  try {
-    return utf8.decode(body);
-  } catch {
-    return null;
-  }
 }
 
 function register(

@@ -39,6 +39,11 @@ describe("an app", () => {
       { ...app, headers: { "X-Team": "a\r\nHost: b" } },
       /^headers\.X-Team: found a string of 10 characters, wanted a header value of Latin-1 characters without control/,
     ],
+    [
+      "a header of a name that objects have",
+      { ...app, headers: JSON.parse('{"__proto__":"a"}') },
+      /^headers\.__proto__: found the name "__/,
+    ],
     ["a header twice", { ...app, headers: { "X-Team": "a", "x-team": "b" } }, /^headers\.x-team: found "X-Team" as well, wanted each/],
     ["a name with a line break", { ...app, name: "a\nb" }, /^name: found "a\\nb", wanted well-formed Unicode without control characters/],
     ["a name with half a character", { ...app, name: "\ud83d" }, /^name: found "\\ud83d", wanted well-formed Unicode/],
