@@ -62,7 +62,7 @@ export function wireSubscribers(given: Given) {
   const handling = { ...pulling, log: given.requestLog, streams: deliveryStreams, registry: index, match: index.match };
   const deliverEvent = createDeliverEvent(given);
   const readEvent = createReadEvent(names, eventLimits);
-  const poisonLimit = createPoisonLimit(createHandOuts(redis));
+  const poisonLimit = createPoisonLimit(createHandOuts(redis), names.streams.events);
   const backlog = createBacklog({ ...given, connection: nats, poisonLimit });
   const replicaChannel = createReplicaChannel(nats, logger);
   const attemptParked = createAttemptParked({ ...given, circuitOpen: given.isHeldBack, maxParkedAgeMs: config.maxParkedAge });
@@ -202,12 +202,12 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
     registry: index,
     circuitOpen: given.isHeldBack,
     queueBusy: parkedQueues.busy,
-    parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, handOut: poisonLimit.probe }),
+    parkedAfter: (queue, sequence) => backlog.first(queue, { from: sequence + 1, reading: poisonLimit.probe.reading }),
     removeParked: backlog.remove,
     nextInOrder: createNextInOrder({
       ...{ registry: index, skipDelivered: given.skipDelivered, firstInOrder: askOrder.firstInOrder },
       readParked: (queue, after) => backlog.read(queue, { from: after + 1 }),
-      parkedAt: (sequence) => backlog.at(sequence, poisonLimit.probe),
+      parkedAt: (sequence) => backlog.at(sequence, poisonLimit.probe.reading),
       isStopping: () => given.state.phase === "stopping",
       async removeDone(parked) {
         const isStopped = await stopKeys.done(parked.delivery, parked.source);
@@ -216,7 +216,7 @@ function probeScheduleOf(given: Given, { parkedQueues, backlog, poisonLimit, ask
       },
     }),
     onGivenUp: stopKeys.givenUp,
-    handOut: poisonLimit.probe,
+    handOut: poisonLimit.probe.attempt,
     isBroken: (uuid) => index.installation(uuid)?.status === "broken",
   });
   const { isPossible: isProbePossible, prepare: prepareProbe } = recoveryProbe;

@@ -104,11 +104,11 @@ export interface MessageRef {
   readonly fence?: number;
 }
 
-/** A delivery of a message, or (null) all of the message. */
+/** A message that is read, or (its event's message and its dedup key) a delivery that is attempted. */
 export interface HandedOut {
   readonly stream: string;
   readonly sequence: number;
-  readonly installationUuid: string | null;
+  readonly dedupKey: string | null;
 }
 
 /** A message that was read without a consumer is handed out, which is counted unless the process survives it (poison-limit.ts). */

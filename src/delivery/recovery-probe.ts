@@ -13,7 +13,7 @@ import { DEFERRED, givenUp } from "./disposition.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Bulkhead } from "./limits/bulkhead.ts";
 import type { DestinationOf } from "./limits/destination.ts";
-import type { HandedOut, HandOut, MessageRef, ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
+import type { HandOut, MessageRef, ParkedDelivery, ParkedQueue, RegistryView } from "./ports.ts";
 import type { SkipDelivered } from "./skip-delivered.ts";
 import type { Turns } from "./throttle/turns.ts";
 import type { Tracing } from "./tracing-ports.ts";
@@ -41,7 +41,7 @@ export interface RecoveryProbeDependencies {
   readonly inFlight: InFlight;
   readonly skipDelivered: SkipDelivered;
   /** A probe whose delivery kills the process each time is given up. */
-  readonly handOut: (message: HandedOut) => HandOut;
+  readonly handOut: (delivery: Delivery) => HandOut;
   readonly tracing: Tracing;
 }
 
@@ -95,7 +95,7 @@ export function createRecoveryProbe(dependencies: RecoveryProbeDependencies): Re
     const destination = destinationOf(delivery.installationUuid);
     if ((await turns.take(delivery.app)) === "closed") return "deferred";
     if ((await bulkhead.enterWhenFree(share, destination)) === "closed") return "deferred";
-    const handOut = handOutOf({ ...source, installationUuid: delivery.installationUuid });
+    const handOut = handOutOf(delivery);
     try {
       // A person may have disabled the installation during the wait.
       if (!isBroken(delivery.installationUuid)) return "deferred";

@@ -10,11 +10,11 @@ const ADD = "local count = redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('EX
 interface HandedOut {
   readonly stream: string;
   readonly sequence: number;
-  readonly installationUuid: string | null;
+  readonly dedupKey: string | null;
 }
 
 export function createHandOuts(redis: RedisClient) {
-  const keyOf = ({ stream, sequence, installationUuid }: HandedOut): string => keys.handOuts(stream, sequence, installationUuid);
+  const keyOf = ({ stream, sequence, dedupKey }: HandedOut): string => keys.handOuts(stream, sequence, dedupKey);
   const add = async (message: HandedOut, by: number): Promise<number> => Number(await redis.eval(ADD, 1, keyOf(message), by, TTL_S));
   return {
     /** @returns hand-outs that have not ended, this one included; null when Redis does not answer */

@@ -31,9 +31,8 @@ export const keys = {
   stores: (app: string, storeKey: string): string => `stores:{${app}}:${storeKey}`,
   /** Hand-outs of a message that a replica gave back. */
   giveBacks: (stream: string, sequence: number): string => `give-backs:${stream}:${sequence}`,
-  /** Hand-outs of a message by the owner of the queues that have not ended; of one delivery of it, or (null) of all of it. */
-  handOuts: (stream: string, sequence: number, installationUuid: string | null): string =>
-    `hand-outs:${stream}:${sequence}:${installationUuid ?? "-"}`,
+  /** Hand-outs by the owner of the queues that have not ended: of a delivery of an event, or (null) of a message that is read. */
+  handOuts: (stream: string, sequence: number, dedupKey: string | null): string => `hand-outs:${stream}:${sequence}:${dedupKey ?? "-"}`,
   /** Where a delivery was stored last: stream, sequence, its event's sequence, its installation, its run. */
   location: (deliveryId: string): string => `place:${deliveryId}`,
   /** Written by version 0.1: hash of the deliveries of all events with this id → the event's sequence, the app, the installation. */

@@ -46,7 +46,7 @@ test("a lost delivery expires before the younger ones of its queue", async () =>
   await storeWithALost(names.streams.parked, names.filters.parked, names.parked(queue.app, queue.installationUuid), parked);
   const expired: string[] = [];
   const backlog = createBacklog({
-    ...{ connection, manager, names, clock, skipDelivered: async () => false, poisonLimit: { handOut: () => null } },
+    ...{ connection, manager, names, clock, skipDelivered: async () => false, poisonLimit: { reading: () => null } },
     giveUp: {
       async delivery({ delivery: { id } }) {
         expired.push(id);

@@ -23,6 +23,11 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redisServer.stop()]);
 });
 
+const statusEvents = async (posthorn: Posthorn, type: string): Promise<Array<{ type: string }>> => {
+  const { items } = (await posthorn.api("GET", "/v1/status-events")).body;
+  return items.filter((one: { type: string }) => one.type.startsWith(type));
+};
+
 async function aPlatform() {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const stream = (name: string): string => `${prefix}_${name}`.toUpperCase().replaceAll("-", "_");
@@ -61,19 +66,25 @@ async function aPlatform() {
 
 const COUNT = 5;
 const POISON = 2;
+/** The number of the event that is answered with a pause, if there is one. */
+const PAUSING = COUNT;
 
 test.concurrent.each([
   ["the queue of an installation", { ordered: false, isDirect: false }],
   ["the queue of an ordered app", { ordered: true, isDirect: false }],
-  ["the events, for an ordered app", { ordered: true, isDirect: true }],
+  ["the events, and then the queue, of an ordered app", { ordered: true, isDirect: true }],
 ])("from %s it goes to dead letters before it is attempted again, and nothing else does", async (_from, { ordered, isDirect }) => {
   const { bus, receiver, parked, numbers, start, startHere, counts } = await aPlatform();
   let current: PosthornProcess = await start();
+  const times = (wanted: number): number => numbers().filter((n) => n === wanted).length;
   receiver.behave((request, response) => {
-    if (request.json().data["n"] === POISON) current.child.kill("SIGKILL");
-    else response.end("ok");
+    const { n } = request.json().data;
+    if (n === PAUSING && times(n) === 1) response.writeHead(429, { "retry-after": "3600" }).end();
+    else if (n !== POISON) response.end("ok");
+    else if (!isDirect || times(n) === 1) current.child.kill("SIGKILL");
   });
-  const { slug, uuid } = await current.install({ webhook_url: receiver.url, ordered });
+  const order = isDirect ? { order_by: "/k" } : { ordered };
+  const { slug, uuid } = await current.install({ webhook_url: receiver.url, timeout_ms: 60_000, ...order });
   const status = (change: "disable" | "enable") => current.api("POST", `/v1/installations/${uuid}/${change}`);
   if (!isDirect) await status("disable");
   for (let n = 0; n < COUNT; n++) await bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: { n } });
@@ -82,11 +93,20 @@ test.concurrent.each([
     // It may die before it has answered.
     await status("enable").catch(() => {});
   }
-  const died = (times: number) => eventually(() => numbers().filter((n) => n === POISON).length === times && current.child.signalCode);
-  await died(1);
+  const isAttempted = (count: number) => eventually(() => times(POISON) === count);
+  const died = () => eventually(() => current.child.signalCode);
+  await isAttempted(1);
+  await died();
   current = await start();
   // Now that an owner has died it is a suspect.
-  await died(2);
+  await isAttempted(2);
+  if (isDirect) {
+    await bus.publish("issue.created", { id: `e-${PAUSING}`, organization_id: "42", data: { n: PAUSING, k: "another" } });
+    // Its record outlives the process from then on.
+    await eventually(async () => (await statusEvents(current, "app.throttled")).length === 1);
+    current.child.kill("SIGKILL");
+  }
+  await died();
   const found = await eventually(async () => {
     const all = await counts();
     return all.some(({ key: one, count }) => one.includes(`:${POISON + 1}:`) && count === 1) && all;
@@ -97,6 +117,11 @@ test.concurrent.each([
   await redis.set(key, 10, "KEEPTTL");
 
   const last = await startHere();
+  if (isDirect) {
+    // It waits for the end of the pause, and is stored.
+    await eventually(async () => (await parked()) >= COUNT - POISON);
+    await last.api("PATCH", `/v1/apps/${slug}`, { webhook_url: `${receiver.url}/another` });
+  }
   const letters = await eventually(async () => {
     const { items } = (await last.api("GET", "/v1/dead-letters")).body;
     return items.length > 0 && items;
@@ -109,12 +134,11 @@ test.concurrent.each([
       delivery_id: deliveryIdOf(`e-${POISON}`, uuid),
     },
   ]);
-  await eventually(() => new Set(numbers()).size === COUNT);
+  await eventually(() => new Set(numbers()).size === COUNT + (isDirect ? 1 : 0));
   await eventually(async () => (await parked()) === 0);
-  expect(numbers().filter((n) => n === POISON)).toHaveLength(2);
-  const { items: events } = (await last.api("GET", "/v1/status-events")).body;
-  const told = events.filter((one: { type: string }) => one.type.startsWith("delivery."));
-  expect(told).toMatchObject([{ type: "delivery.rejected", data: { reason: "redelivered" } }]);
+  expect(times(POISON)).toBe(2);
+  await eventually(async () => (await statusEvents(last, "delivery.")).length > 0);
+  expect(await statusEvents(last, "delivery.")).toMatchObject([{ type: "delivery.rejected", data: { reason: "redelivered" } }]);
   await last.end();
 });
 

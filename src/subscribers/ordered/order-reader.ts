@@ -50,7 +50,7 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly isTaken: (app: string, eventSequence: number) => boolean;
   /** @param mayBeDone an earlier owner may have done it */
   readonly accept: (delivery: Delivery, event: HeldEvent, mayBeDone: boolean) => void;
-  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
+  readonly poisonLimit: Pick<PoisonLimit, "reading">;
   readonly giveUp: Pick<GiveUp, "message">;
   readonly heldBytes: HeldBytes;
 }
@@ -117,7 +117,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   /** In the order in which they came: what comes behind one that takes a while waits for it. */
   const onMessage = (message: ConsumedMessage): void => {
     if (!isReading()) return message.drop();
-    const handOut = poisonLimit.handOut({ stream, sequence: message.sequence, installationUuid: null });
+    const handOut = poisonLimit.reading({ stream, sequence: message.sequence });
     if (handOut === null && isNext(message) && series.isEmpty()) return read(message);
     series.add(() =>
       readInTurn(message, handOut)

@@ -17,7 +17,7 @@ export interface OrderedPorts {
   readonly skipDelivered: SkipDelivered;
   readonly dispatcher: Pick<Dispatcher, "apply" | "park">;
   readonly streams: Pick<DeliveryStreamWriter, "park">;
-  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
+  readonly poisonLimit: Pick<PoisonLimit, "attempt">;
   readonly registry: RegistryView;
   readonly observer: Pick<DeliveryObserver, "stored" | "skipped">;
   readonly log: Pick<AttemptLog, "skipped">;

@@ -43,14 +43,14 @@ export interface BacklogDependencies {
   readonly names: Subjects;
   readonly giveUp: GiveUp;
   readonly skipDelivered: SkipDelivered;
-  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
+  readonly poisonLimit: Pick<PoisonLimit, "reading">;
   readonly clock: Clock;
 }
 
 /** Which of a queue's deliveries are read. */
 export interface BacklogQuery extends Pick<SubjectQuery, "from" | "to" | "state" | "mostOthers"> {
   /** Counts the reading (BACKLOG-1); that of suspects when absent. */
-  readonly handOut?: PoisonLimit["handOut"];
+  readonly reading?: PoisonLimit["reading"];
 }
 
 /** GIVEUP-3: so many deliveries that nobody decodes it. */
@@ -68,10 +68,9 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
   };
 
   /** Null for what could not be read, which is in dead letters then. */
-  const decode = async (message: StoredMsg, handOutOf = poisonLimit.handOut): Promise<ParkedDelivery | null> => {
+  const decode = async (message: StoredMsg, reading = poisonLimit.reading): Promise<ParkedDelivery | null> => {
     const source = { stream, sequence: message.seq };
-    // Attempts are counted under the installation.
-    const handOut = handOutOf({ ...source, installationUuid: null });
+    const handOut = reading(source);
     const poison = (await handOut?.begin()) ?? null;
     if (poison !== null) return giveUpUnread(message, NEVER_DECODED, "redelivered", poison);
     let stored: ReturnType<typeof decodeDeliveryMessage>;
@@ -87,10 +86,10 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
   };
 
   /** A message that can't be read goes to dead letters. */
-  async function* read(queue: ParkedQueue, { handOut, ...within }: BacklogQuery = {}): AsyncGenerator<ParkedDelivery, void> {
+  async function* read(queue: ParkedQueue, { reading, ...within }: BacklogQuery = {}): AsyncGenerator<ParkedDelivery, void> {
     const subject = names.parked(queue.app, queue.installationUuid);
     for await (const message of readSubject(connection, manager, { stream, subject, ...within })) {
-      const parked = await decode(message, handOut);
+      const parked = await decode(message, reading);
       if (parked !== null) yield parked;
     }
   }
@@ -103,10 +102,10 @@ export function createBacklog({ connection, manager, names, giveUp, skipDelivere
       return null;
     },
 
-    /** @param handOut as in a query */
-    async at(sequence: number, handOut?: PoisonLimit["handOut"]): Promise<ParkedDelivery | null> {
+    /** @param reading as in a query */
+    async at(sequence: number, reading?: PoisonLimit["reading"]): Promise<ParkedDelivery | null> {
       const message = await messageAt(manager, stream, sequence);
-      return message === null ? null : decode(message, handOut);
+      return message === null ? null : decode(message, reading);
     },
 
     /** The app's queues that hold something: installation (null: the app's own queue; STOPS: what stops its keys) → messages. */

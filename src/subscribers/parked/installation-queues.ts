@@ -21,7 +21,7 @@ export type InstallationQueues = ReturnType<typeof createInstallationQueues>;
 export interface InstallationQueuesDependencies extends StoreEndDependencies {
   readonly backlog: Pick<Backlog, "read" | "remove">;
   readonly attemptParked: AttemptParked;
-  readonly poisonLimit: Pick<PoisonLimit, "handOut">;
+  readonly poisonLimit: Pick<PoisonLimit, "attempt">;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The fence of the present term; null: this replica does not own the queues. */
@@ -63,7 +63,7 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence): Promise<boolean> => {
     const { source, delivery } = parked;
     const isOurs = (): boolean => fenceNow()?.token === token;
-    const handOut = poisonLimit.handOut({ ...source, installationUuid: delivery.installationUuid });
+    const handOut = poisonLimit.attempt(delivery);
     inFlight.add(source.sequence);
     let isDone = false;
     try {

@@ -2,16 +2,19 @@
  * Recognizes a delivery that kills the owner of the queues each time it is decoded or attempted. The owner reads without a consumer that
  * would count redeliveries, so hand-outs are counted in Redis (storage/hand-outs.ts).
  *
- * POISON-1  Only suspects are counted: messages that were stored when an owner took over from one that had not released its lease.
- *           Everything else costs nothing. The deliveries with which broken integrations are probed are always counted.
+ * POISON-1  Only suspects are counted: messages that were stored, and deliveries whose events were, when an owner took over from one that
+ *           had not released its lease. Everything else costs nothing. The deliveries with which broken integrations are probed are always
+ *           counted.
  * POISON-2  A hand-out counts from just before the attempt until its outcome is stored, or from just before the decoding to its end. If the
  *           process survives it, however it ends, nothing is left of the count; if no attempt follows, the count is as it was. After a stop
  *           has begun nothing counts. While the count is unknown, nothing is poison.
  * POISON-3  Suspects that were handed out in vain several times are handed out one at a time: only the one that kills the process goes
  *           on being counted, and not those that are in flight with it.
+ * POISON-4  Attempts are counted for the delivery, whichever message holds it: it is stored again while it waits.
  */
 
-import type { HandedOut, HandOut } from "../../delivery/ports.ts";
+import type { HandedOut, HandOut, MessageRef } from "../../delivery/ports.ts";
+import { type Delivery, dedupKeyOf } from "../../model/delivery.ts";
 
 /** Hand-outs of a message that have not ended. */
 export interface HandOutCounts {
@@ -26,12 +29,15 @@ export type Suspects = Readonly<Record<string, number>>;
 
 export type PoisonLimit = ReturnType<typeof createPoisonLimit>;
 
+type ReadMessage = Pick<MessageRef, "stream" | "sequence">;
+
 /** With the first hand-out, which is not counted, as many as a consumer's message has. */
 const MOST_IN_VAIN = 10;
 /** POISON-3. */
 const ALONE_AFTER = 5;
 
-export function createPoisonLimit(counts: HandOutCounts) {
+/** @param events the name of the events stream */
+export function createPoisonLimit(counts: HandOutCounts, events: string) {
   let suspects: Suspects = {};
   const begun = new Set<HandedOut>();
   let stopped = false;
@@ -81,15 +87,27 @@ export function createPoisonLimit(counts: HandOutCounts) {
     };
   };
 
+  const ofSuspect = (handedOut: HandedOut): HandOut | null =>
+    handedOut.sequence <= (suspects[handedOut.stream] ?? 0) ? handOutOf(handedOut) : null;
+  const asRead = ({ stream, sequence }: ReadMessage): HandedOut => ({ stream, sequence, dedupKey: null });
+  const asAttempted = (delivery: Delivery): HandedOut => ({
+    ...{ stream: events, sequence: delivery.eventSequence ?? 0, dedupKey: dedupKeyOf(delivery) },
+  });
+
   return {
     suspects: () => suspects,
     suspect(upTo: Suspects): void {
       suspects = upTo;
     },
-    /** A probe, which is rare: counted whatever the message is. */
-    probe: handOutOf,
+    /** A message that is read. Null: not a suspect. */
+    reading: (message: ReadMessage): HandOut | null => ofSuspect(asRead(message)),
     /** Null: not a suspect. */
-    handOut: (message: HandedOut): HandOut | null => (message.sequence <= (suspects[message.stream] ?? 0) ? handOutOf(message) : null),
+    attempt: (delivery: Delivery): HandOut | null => ofSuspect(asAttempted(delivery)),
+    /** A probe, which is rare: counted whatever it is. */
+    probe: {
+      reading: (message: ReadMessage): HandOut => handOutOf(asRead(message)),
+      attempt: (delivery: Delivery): HandOut => handOutOf(asAttempted(delivery)),
+    },
     /** Gives back what is handed out (POISON-2). */
     stop(): void {
       stopped = true;

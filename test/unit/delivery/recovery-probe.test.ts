@@ -21,8 +21,8 @@ let ordered: boolean;
 let applied: string[];
 let stops: string[];
 /** Sequence of the delivery that was handed out too often. */
-let poison: number;
-let survived: number[];
+let poison: string;
+let survived: string[];
 let circuitOpen: boolean;
 let broken: boolean;
 
@@ -44,7 +44,7 @@ beforeEach(() => {
   ordered = false;
   applied = [];
   stops = [];
-  poison = 0;
+  poison = "";
   survived = [];
   probes = createRecoveryProbe({
     registry: { app: () => anApp({ orderBy: ordered ? "app" : "none" }) },
@@ -69,10 +69,10 @@ beforeEach(() => {
     destinationOf: () => "destination",
     inFlight: createInFlight(),
     skipDelivered: async ({ id }) => delivered.has(id),
-    handOut: ({ sequence }) => ({
-      begin: async () => (sequence === poison ? "it kills the process" : null),
+    handOut: ({ id }) => ({
+      begin: async () => (id === poison ? "it kills the process" : null),
       giveBack() {},
-      end: () => void survived.push(sequence),
+      end: () => void survived.push(id),
     }),
     tracing: createTracing(null),
   });
@@ -82,9 +82,9 @@ const probe = async () => (await probes.prepare(installation))?.();
 const waiting = () => parked.map(({ delivery }) => delivery.id);
 
 test("gives up a delivery that kills the process each time, without an attempt, and the next probe takes the one after it", async () => {
-  poison = 10;
+  poison = "one";
   expect([await probe(), attempted, applied, waiting()]).toEqual(["failed", [], ["one: dead-letter"], ["two", "three"]]);
-  expect([await probe(), attempted, survived]).toEqual(["delivered", ["two"], [10, 11]]);
+  expect([await probe(), attempted, survived]).toEqual(["delivered", ["two"], ["one", "two"]]);
 });
 
 test("attempts the oldest delivery, and takes it out of its queue when it was delivered", async () => {

@@ -39,7 +39,7 @@ beforeEach(() => {
   const ports = {
     ...{ app: "acme", index, clock, monotonicNow: clock.now, logger: silentLogger, fence: createFence(1, 0), parkedStream: "PARKED" },
     ...{ isOwner: () => true, isRunning: () => true, mayStore: () => true, isFlowing: () => true, takeRoom: () => () => {} },
-    ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { handOut: () => null }, maxInFlightOf: () => 1 },
+    ...{ observer: { stored() {}, skipped() {} }, log: { skipped() {} }, poisonLimit: { attempt: () => null }, maxInFlightOf: () => 1 },
     ...{
       skipDelivered: async () => false,
       isDeadLetter: async () => true,

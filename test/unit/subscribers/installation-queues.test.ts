@@ -60,7 +60,7 @@ beforeEach(() => {
       process: (_event, _stream, _message, work) => work({} as never),
       deliver: (_parent, _delivery, work) => work({} as never),
     },
-    poisonLimit: { handOut: () => null },
+    poisonLimit: { attempt: () => null },
     clock,
     logger: silentLogger,
     fenceNow: () => fence,

@@ -45,7 +45,7 @@ function aReader() {
       isHeld: () => true,
       isTaken: () => true,
       accept: (_delivery, event) => void accepted.push(event),
-      poisonLimit: { handOut: () => null },
+      poisonLimit: { reading: () => null },
       giveUp: { message: async () => {} },
       heldBytes: createHeldBytes(1_024 * 1_024),
     },

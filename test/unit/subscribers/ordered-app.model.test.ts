@@ -391,7 +391,7 @@ class World {
         },
         observer: { stored() {}, skipped() {} },
         log: { skipped() {} },
-        poisonLimit: { handOut: () => null },
+        poisonLimit: { attempt: () => null },
         fence: createFence(++this.owners, this.sequence),
         registry: {
           app: () => anApp({ orderBy: this.orderBy, onExhausted: this.onExhausted }),

@@ -1,14 +1,16 @@
 import { expect, test } from "vitest";
 import type { HandedOut } from "../../../src/delivery/ports.ts";
 import { createPoisonLimit, type HandOutCounts } from "../../../src/subscribers/parked/poison-limit.ts";
+import { aDelivery } from "../../support/builders.ts";
 
 /** Redis: outlives the processes. */
 function counts() {
-  const found = new Map<number, number>();
+  const found = new Map<number | string, number>();
   let isUp = true;
-  const add = ({ sequence }: HandedOut, by: number): number => {
-    const count = (found.get(sequence) ?? 0) + by;
-    found.set(sequence, count);
+  const keyOf = ({ sequence, dedupKey }: HandedOut): number | string => dedupKey ?? sequence;
+  const add = (message: HandedOut, by: number): number => {
+    const count = (found.get(keyOf(message)) ?? 0) + by;
+    found.set(keyOf(message), count);
     return count;
   };
   return {
@@ -17,18 +19,18 @@ function counts() {
       isUp = false;
     },
     begin: async (message) => (isUp ? add(message, 1) : null),
-    end: (message) => void found.delete(message.sequence),
+    end: (message) => void found.delete(keyOf(message)),
     giveBack: (message) => void add(message, -1),
   } satisfies HandOutCounts & Record<string, unknown>;
 }
 
-const message = (sequence: number): HandedOut => ({ stream: "PARKED", sequence, installationUuid: "i" });
+const message = (sequence: number) => ({ stream: "PARKED", sequence });
 
 function aProcess(redis: HandOutCounts, lastSuspect = 100) {
-  const limit = createPoisonLimit(redis);
+  const limit = createPoisonLimit(redis, "EVENTS");
   limit.suspect({ PARKED: lastSuspect });
   const handOut = (sequence: number) => {
-    const found = limit.handOut(message(sequence));
+    const found = limit.reading(message(sequence));
     if (found === null) throw new Error(`${sequence} is not a suspect`);
     return found;
   };
@@ -75,13 +77,13 @@ test("a hand-out that no attempt follows leaves the count as it was, and its tur
 
 test("only what was stored before the owner took over is a suspect", () => {
   const { limit } = aProcess(counts(), 5);
-  expect([limit.handOut(message(5)) === null, limit.handOut(message(6)), limit.suspects()]).toEqual([false, null, { PARKED: 5 }]);
+  expect([limit.reading(message(5)) === null, limit.reading(message(6)), limit.suspects()]).toEqual([false, null, { PARKED: 5 }]);
 });
 
 test("a probe is counted whatever it probes with", async () => {
   const redis = counts();
-  for (let n = 0; n < 10; n++) await createPoisonLimit(redis).probe(message(1)).begin();
-  expect(await createPoisonLimit(redis).probe(message(1)).begin()).not.toBeNull();
+  for (let n = 0; n < 10; n++) await createPoisonLimit(redis, "EVENTS").probe.reading(message(1)).begin();
+  expect(await createPoisonLimit(redis, "EVENTS").probe.reading(message(1)).begin()).not.toBeNull();
 });
 
 test("a stop gives back what is handed out, and counts nothing any more", async () => {
@@ -117,4 +119,15 @@ test("those that were handed out in vain several times take turns, so that one a
   one.end();
   await waiting;
   expect([redis.found.has(1), redis.found.get(2)]).toEqual([false, 8]);
+});
+
+test("a delivery that is stored while it waits for its attempt is counted further, and its replay is not", async () => {
+  const redis = counts();
+  const limit = createPoisonLimit(redis, "EVENTS");
+  limit.suspect({ EVENTS: 7, PARKED: 3 });
+  const delivery = aDelivery({ eventSequence: 7 });
+  for (const again of [delivery, { ...delivery, stores: 1, firstParkedAt: 0 }, { ...delivery, replay: "dead-letter-1-0" }])
+    await limit.attempt(again)?.begin();
+  expect([...redis.found.values()]).toEqual([2, 1]);
+  expect(limit.attempt({ ...delivery, eventSequence: 8 })).toBeNull();
 });
