@@ -17,7 +17,7 @@ export function createReadiness(given: Given): Readiness {
       const problems = streamWatch.problems();
       return {
         lifecycle: { ok: state.phase === "ready", required: true, detail: state.phase },
-        nats: required("connected", connectionState.whyDown() ?? undefined),
+        nats: required("connected", connectionState.problem() ?? undefined),
         permissions: permissionsCheck(connectionState.lacks()),
         events: required("consumed", problems.get("events")),
         registry: required("current", problems.get("registry") ?? (registryStore.isCurrent() ? undefined : "catching up")),

@@ -59,7 +59,7 @@ export function wireMetrics(given: MeasuredParts): void {
     isReady: () => isReady(readiness.checks()),
     clockSkewMs: clockSkew.skewMs,
     dependenciesUp: () => ({
-      nats: connectionState.up,
+      nats: connectionState.problem() === null,
       redis: redisHealth.problem() === null,
       ...Object.fromEntries(NATS_DEPENDENCIES.map((name) => [name, !streamWatch.problems().has(name)])),
     }),

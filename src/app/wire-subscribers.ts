@@ -58,7 +58,9 @@ export function wireSubscribers(given: Given) {
   const { shareOf, replica, clock, logger } = given;
   const eventLimits = eventLimitsOf(config, given.maxPayloadBytes);
   const giveBacks = createGiveBacks(redis, clock, () => given.state.phase === "stopping");
-  const pulling = { ...given, connection: nats, acks, giveBacks, mayPull: registryStore.isCurrent };
+  // To a server that takes too small messages, every event would be too large, and go to dead letters.
+  const mayPull = (): boolean => registryStore.isCurrent() && given.connectionState.problem() === null;
+  const pulling = { ...given, connection: nats, acks, giveBacks, mayPull };
   const handling = { ...pulling, log: given.requestLog, streams: deliveryStreams, registry: index, match: index.match };
   const deliverEvent = createDeliverEvent(given);
   const readEvent = createReadEvent(names, eventLimits);

@@ -73,7 +73,7 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
   for (let tries = 1; ; tries++) {
     try {
       const connection = await connect(connectionOptions);
-      await requireRoom(connection, shown);
+      await requireRoom(connection);
       void logStatus(connection, logger);
       return connection;
     } catch (error) {
@@ -98,14 +98,18 @@ export async function connectNats(options: NatsOptions, clock: Clock, logger: Lo
 }
 
 /** @throws AppError CONFIG_INVALID when the server takes no event of a useful size */
-async function requireRoom(connection: NatsConnection, shown: string): Promise<void> {
-  const { max_payload: found = SMALLEST_MAX_PAYLOAD } = connection.info ?? {};
-  if (found >= SMALLEST_MAX_PAYLOAD) return;
+async function requireRoom(connection: NatsConnection): Promise<void> {
+  const problem = lackOfRoom(connection);
+  if (problem === null) return;
   await connection.close();
-  throw new AppError(
-    "CONFIG_INVALID",
-    `POSTHORN_NATS_URL: max_payload of the server at ${shown}: found ${found}, wanted ${SMALLEST_MAX_PAYLOAD} or more`,
-  );
+  throw new AppError("CONFIG_INVALID", `POSTHORN_NATS_URL: ${problem}`);
+}
+
+/** Why the connected server takes no event of a useful size; null: it does, or none is connected. */
+function lackOfRoom(connection: NatsConnection): string | null {
+  const { max_payload: found = SMALLEST_MAX_PAYLOAD } = connection.info ?? {};
+  if (found >= SMALLEST_MAX_PAYLOAD) return null;
+  return `max_payload of the server at ${connection.getServer()}: found ${found}, wanted ${SMALLEST_MAX_PAYLOAD} or more`;
 }
 
 function loginOf(servers: readonly string[], credsFile: string | null): NatsLogin {
@@ -154,8 +158,8 @@ export interface ConnectionState {
 }
 
 export interface ConnectionProblems {
-  /** Why the connection is down; null: it is up. */
-  whyDown(): string | null;
+  /** Why the connection can't be used: it is down, or leads to a server with too small a max_payload. Null: it can. */
+  problem(): string | null;
   /** Permissions that the user has lacked since the connection was made, in words. */
   lacks(): readonly string[];
   /** The listener is called with the subject of a publish or a subscription that was refused. @returns a function that removes it */
@@ -190,8 +194,8 @@ export function createConnectionState(connection: NatsConnection): ConnectionSta
     get up() {
       return up;
     },
-    whyDown() {
-      if (up && !connection.isClosed()) return null;
+    problem() {
+      if (up && !connection.isClosed()) return lackOfRoom(connection);
       return lastError === null ? "disconnected" : `disconnected: ${lastError}`;
     },
     lacks: () => [...lacking],
@@ -216,6 +220,8 @@ async function logStatus(connection: NatsConnection, logger: Logger): Promise<vo
     else if (type === Events.Reconnect) {
       logger.info({ server: String(data) }, "NATS reconnected");
       said.clear();
+      const problem = lackOfRoom(connection);
+      if (problem !== null) logger.error({ server: String(data), problem }, "NATS can't be used");
     }
   }
 }

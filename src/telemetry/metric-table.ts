@@ -152,7 +152,7 @@ export const METRICS = {
   posthorn_dependency_up: {
     kind: "gauge",
     together: "least",
-    help: "1 while the dependency can be used: NATS is connected, Redis accepts writes, the stream or bucket exists with the right settings.",
+    help: "1 while the dependency can be used: NATS is connected and its max_payload large enough, Redis accepts writes, the stream or bucket exists with the right settings.",
     labels: { dependency: "nats, redis, events, retries, parked, dead-letters, status, registry" },
   },
   posthorn_clock_skew_seconds: { kind: "gauge", unit: "s", help: "This process's clock minus the NATS server's." },

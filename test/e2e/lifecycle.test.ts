@@ -4,8 +4,9 @@ import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, startPosthorn } from "../support/posthorn.ts";
+import { connectBus, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { freePort, plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -288,5 +289,39 @@ describe("readiness", () => {
     await eventually(async () => (await ready()).status === 200 && (await ready()).redis);
     expect(await posthorn.end()).toBe(0);
     await Promise.all([ownNats.stop(), ownRedis.stop()]);
+  });
+
+  test("says no while NATS takes too small messages, and events wait until it takes larger ones", async () => {
+    // The server reads it at each of its starts.
+    const environment = { MAX_PAYLOAD: "1048576" };
+    const [receiver, ownNats] = await Promise.all([startReceiver(), startNatsServer({ config: "max_payload: $MAX_PAYLOAD", environment })]);
+    const posthorn = await startPosthornHere({ nats: ownNats, redis });
+    await posthorn.install({ webhook_url: receiver.url });
+    const check = async () => (await posthorn.api("GET", "/readyz")).body.checks.nats as { ok: boolean; detail: string };
+    const usable = async (): Promise<string | undefined> =>
+      /^posthorn_dependency_up\{dependency="nats"\} (\d)$/m.exec(String((await posthorn.api("GET", "/metrics")).body))?.[1];
+    expect([(await check()).ok, await usable()]).toEqual([true, "1"]);
+
+    environment.MAX_PAYLOAD = "32768";
+    await ownNats.restart();
+    const problem = `max_payload of the server at 127.0.0.1:${ownNats.port}: found 32768, wanted 65536 or more`;
+    await eventually(async () => expect(await check()).toEqual({ ok: false, required: true, detail: problem }));
+    expect(await usable()).toBe("0");
+    expect(posthorn.log).toContainEqual(expect.objectContaining({ level: "error", message: "NATS can't be used", problem }));
+    const bus = await connectBus(ownNats, posthorn.prefix);
+    const { streams } = createSubjects(posthorn.prefix);
+    const looks = bus.connection.subscribe(`$JS.API.CONSUMER.INFO.${streams.events}.posthorn-events`, { max: 3 });
+    await bus.publish("issue.created", { id: "waits", organization_id: "42", data: {} });
+    // By then the event would have been pulled.
+    for await (const _ of looks);
+    await bus.close();
+
+    environment.MAX_PAYLOAD = "1048576";
+    await ownNats.restart();
+    await receiver.waitFor(1);
+    expect([await check(), await usable()]).toEqual([{ ok: true, required: true, detail: "connected" }, "1"]);
+    expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+    expect(await posthorn.end()).toBe(0);
+    await Promise.all([receiver.stop(), ownNats.stop()]);
   });
 });

@@ -283,13 +283,13 @@ test.concurrent("a NATS user whose password changes while Posthorn runs is named
   await own.kill();
   const config = { port: own.port, config: `authorization { users: [ { user: posthorn, password: another } ] }` };
   const other = await startNatsServer(config);
-  await eventually(() => /^disconnected: the server refuses the user/.test(state.whyDown() ?? ""));
+  await eventually(() => /^disconnected: the server refuses the user/.test(state.problem() ?? ""));
   // The client would give up at the second refusal.
   await eventually(() => (other.log().match(/authentication error/gi) ?? []).length > 2);
   expect(connection.isClosed()).toBe(false);
   expect(warned.filter((message) => message === "NATS disconnected")).toHaveLength(1);
   await other.stop();
   await own.restart();
-  await eventually(() => state.whyDown() === null);
+  await eventually(() => state.problem() === null);
   await connection.close();
 });
