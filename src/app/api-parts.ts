@@ -141,7 +141,10 @@ export function overviewParts(
     clock,
   });
   const countOwnDeadLetters = createOwnDeadLetters({ connection: nats, manager, names, isOwn: deadLetters.isOwn, appCreatedAt });
-  const liveOverview = createLiveOverview({ readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock });
+  const liveOverview = createLiveOverview({
+    ...{ readOverview, statusHistory, onReconnect: connectionState.onReconnect },
+    ...{ appCreatedAt, countOwnDeadLetters, clock },
+  });
   given.replicas.reportLoad(() => ({
     inFlight: given.bulkhead.inFlight(),
     waiting: given.bulkhead.waiting(),

@@ -32,8 +32,14 @@ export interface StatusHistory {
     before: number | null,
     limit: number,
   ): Promise<{ readonly items: readonly PastStatusEvent[]; readonly next: number | null }>;
-  /** Passes on events from now on, as this connection receives them. @returns a function that ends it */
-  follow(listener: (event: StatusEvent) => void): () => void;
+  /** Passes on events from now on, as this connection receives them: none that are published while it is down. */
+  follow(listener: (event: StatusEvent) => void): Following;
+}
+
+export interface Following {
+  /** Resolves when the server has the subscription. Rejects when the connection is lost before. */
+  confirm(): Promise<void>;
+  end(): void;
 }
 
 export function createStatusHistory(
@@ -64,7 +70,7 @@ export function createStatusHistory(
           if (event !== null) listener(event);
         },
       });
-      return () => subscription.unsubscribe();
+      return { confirm: () => connection.flush(), end: () => subscription.unsubscribe() };
     },
   };
 }

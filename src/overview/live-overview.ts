@@ -5,10 +5,13 @@
  * LIVE-1  All viewers get the same changes, which are computed once.
  * LIVE-2  A viewer that does not read its stream is disconnected; its browser reconnects and starts with all apps.
  * LIVE-3  A stream ends after LONGEST_WATCH_MS, which bounds how long an expired token still sees it.
+ * LIVE-4  A viewer gets all apps once NATS has confirmed the subscription to status events, and again after each reconnect: it gets
+ *         every status event after them, and may have missed some before.
  */
 import { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
-import type { StatusHistory } from "../jetstream/status-history.ts";
+import type { ConnectionState } from "../jetstream/connection.ts";
+import type { Following, StatusHistory } from "../jetstream/status-history.ts";
 import type { Clock } from "../model/clock.ts";
 import type { StatusEvent } from "../model/status-event.ts";
 import { type Overview, overviewJson, overviewText, type ReadOverview, withOwnDeadLetters } from "./read-overview.ts";
@@ -23,6 +26,7 @@ export interface LiveOverview {
 export interface LiveOverviewDependencies {
   readonly readOverview: ReadOverview;
   readonly statusHistory: Pick<StatusHistory, "follow">;
+  readonly onReconnect: ConnectionState["onReconnect"];
   /** When the app was created (model/app.ts); null: unknown, or there is no such app. */
   readonly appCreatedAt: (slug: string) => number | null;
   readonly countOwnDeadLetters: (app: string) => Promise<number>;
@@ -36,26 +40,26 @@ interface Viewer {
   readonly appCreatedAt: number | null;
   readonly stream: Readable;
   readonly since: number;
-  /** The viewer has received all apps. */
+  /** The viewer has received all apps, since NATS was connected last. */
   isComplete: boolean;
 }
 
 const READ_EVERY_MS = 2_000;
 /** Reads again this soon after a status event. */
 const READ_SOON_MS = 150;
-/** Reading takes at most a tenth of the time. */
 const PAUSE_FACTOR = 10;
 const HEARTBEAT_MS = 15_000;
 const LONGEST_WATCH_MS = 10 * 60_000;
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** Viewers wait no longer for all apps when NATS does not confirm the subscription; the page takes a longer wait for a buffering proxy. */
+const CONFIRM_WITHIN_MS = 2_000;
 
 export function createLiveOverview(dependencies: LiveOverviewDependencies): LiveOverview {
-  const { readOverview, statusHistory, appCreatedAt, countOwnDeadLetters, clock } = dependencies;
+  const { readOverview, appCreatedAt, countOwnDeadLetters, clock } = dependencies;
   const viewers = new Set<Viewer>();
   let lastSent: Overview | undefined;
   let isReading = false;
   let heartbeatAt = 0;
-  let unfollow = (): void => {};
   let cancel = (): void => {};
 
   const send = ({ stream }: Viewer, text: string): void => {
@@ -92,18 +96,15 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
     for (const viewer of viewers) send(viewer, ":\n\n");
   };
 
-  const pauseAfter = (startedAt: number): number =>
-    Math.min(HEARTBEAT_MS, Math.max(READ_EVERY_MS, (clock.now() - startedAt) * PAUSE_FACTOR));
-
   const run = async (): Promise<void> => {
-    if (isReading) return;
+    if (isReading || viewers.size === 0) return;
     isReading = true;
     cancel();
     const startedAt = clock.now();
     const [found, own] = await Promise.all([readOverview(), countForOwners(viewers, countOwnDeadLetters)]);
     isReading = false;
     broadcast(found, own);
-    if (viewers.size > 0) cancel = clock.after(pauseAfter(startedAt), () => void run());
+    if (viewers.size > 0) cancel = clock.after(pauseAfter(clock.now() - startedAt), () => void run());
   };
 
   const onStatus = (change: StatusEvent): void => {
@@ -116,6 +117,13 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
     cancel = clock.after(READ_SOON_MS, () => void run());
   };
 
+  const sendAll = (): void => {
+    for (const viewer of viewers) viewer.isComplete = false;
+    void run();
+  };
+
+  const follower = createFollower(dependencies, onStatus, sendAll);
+
   return {
     watch(app, isOwner = false) {
       const stream = new Readable({
@@ -124,7 +132,7 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
           viewers.delete(viewer);
           if (viewers.size === 0) {
             cancel();
-            unfollow();
+            follower.end();
             lastSent = undefined;
           }
           done(error);
@@ -132,11 +140,11 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
       });
       const appCreated = app === null ? null : appCreatedAt(app);
       const viewer: Viewer = { app, isOwner, appCreatedAt: appCreated, stream, since: clock.now(), isComplete: false };
-      if (viewers.size === 0) unfollow = statusHistory.follow(onStatus);
       viewers.add(viewer);
       // The first bytes make the server send the headers.
       stream.push(":\n\n");
-      void run();
+      if (follower.isFollowing()) void run();
+      else follower.begin();
       return stream;
     },
 
@@ -144,6 +152,41 @@ export function createLiveOverview(dependencies: LiveOverviewDependencies): Live
       for (const viewer of viewers) end(viewer);
     },
   };
+}
+
+/** @param onGap called when NATS has confirmed the subscription, first and after each reconnect, or does not in time (LIVE-4) */
+function createFollower(
+  { statusHistory, onReconnect, clock }: LiveOverviewDependencies,
+  onStatus: (change: StatusEvent) => void,
+  onGap: () => void,
+) {
+  let following: Following | undefined;
+  const confirm = async (started: Following): Promise<void> => {
+    const cancel = clock.after(CONFIRM_WITHIN_MS, onGap);
+    // When the connection is lost before, a reconnect follows.
+    await started.confirm().catch(() => {});
+    cancel();
+    onGap();
+  };
+  onReconnect(() => {
+    if (following !== undefined) void confirm(following);
+  });
+  return {
+    isFollowing: () => following !== undefined,
+    begin() {
+      following = statusHistory.follow(onStatus);
+      void confirm(following);
+    },
+    end() {
+      following?.end();
+      following = undefined;
+    },
+  };
+}
+
+/** Reading takes at most a tenth of the time. */
+function pauseAfter(tookMs: number): number {
+  return Math.min(HEARTBEAT_MS, Math.max(READ_EVERY_MS, tookMs * PAUSE_FACTOR));
 }
 
 /** App → its own dead letters, for the viewers with its own token. */

@@ -403,5 +403,7 @@ test("what can't be read is null and named, and comes back", async () => {
   await Promise.all([nats.restart(), redis.restart()]);
   await eventually(async () => (await overview()).problems.length === 0);
   await eventually(() => live.at(-1)?.problems.length === 0);
+  // All apps come again, because status events may have been missed.
+  await eventually(() => live.slice(1).some(({ removed }) => removed === undefined));
   stop.abort();
 });

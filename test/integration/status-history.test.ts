@@ -1,6 +1,7 @@
 /** The status stream and the dead letters read from their newest message on. */
 import { connect, type JetStreamClient, type JetStreamManager, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createConnectionState } from "../../src/jetstream/connection.ts";
 import { createStatusHistory } from "../../src/jetstream/status-history.ts";
 import { ensureTopology } from "../../src/jetstream/streams.ts";
 import { createSubjectCounts } from "../../src/jetstream/subject-counts.ts";
@@ -17,6 +18,7 @@ import {
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Server, startNatsServer } from "../support/servers.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 let server: Server;
 let connection: NatsConnection;
@@ -145,14 +147,43 @@ test("what happens now is passed on until nobody follows", async () => {
   const names = await freshStreams();
   const history = createStatusHistory(connection, manager, names);
   const heard: string[] = [];
-  const end = history.follow(({ id }) => void heard.push(id));
+  const following = history.follow(({ id }) => void heard.push(id));
   await jetStream.publish(`${names.prefix}.status.circuit.opened.acme`, "{");
   await publish(names, opened(names.prefix, "acme", 1));
   await eventually(() => heard.length === 1);
-  end();
+  following.end();
   await publish(names, opened(names.prefix, "acme", 2));
   await connection.flush();
   expect(heard).toEqual(["acme:circuit:1"]);
+});
+
+test("once it is confirmed, nothing that happens is missed, and after a reconnect it is confirmed again", async () => {
+  const names = await freshStreams();
+  const proxy = await startTcpProxy(server.port);
+  const distant = await connect({ servers: `nats://127.0.0.1:${proxy.port}`, reconnectTimeWait: 20, maxReconnectAttempts: -1 });
+  const { onReconnect } = createConnectionState(distant);
+  const reconnected = new Promise<void>((resolve) => void onReconnect(resolve));
+  const heard: string[] = [];
+  proxy.lag(50);
+  const following = createStatusHistory(distant, await distant.jetstreamManager({ checkAPI: false }), names).follow(
+    ({ id }) => void heard.push(id),
+  );
+  await publish(names, opened(names.prefix, "acme", 1));
+  await following.confirm();
+  await publish(names, opened(names.prefix, "acme", 2));
+  await eventually(() => heard.includes("acme:circuit:2"));
+
+  proxy.freeze();
+  const lost = following.confirm();
+  proxy.thaw();
+  await expect(lost).rejects.toThrow();
+  await publish(names, opened(names.prefix, "acme", 3));
+  await reconnected;
+  await following.confirm();
+  await publish(names, opened(names.prefix, "acme", 4));
+  await eventually(() => heard.includes("acme:circuit:4"));
+  await distant.close();
+  await proxy.stop();
 });
 
 test("what is parked and dead is counted by app and installation", async () => {

@@ -134,7 +134,8 @@ export const overview = z
 export const liveOverview = z.string().meta({
   description:
     "`overview` events: first an Overview of all apps, then one of the apps that have changed, with the slugs of removed apps in " +
-    "`removed`. `status` events: one status event each.",
+    "`removed`. `status` events: one status event each. An Overview without `removed` has all apps. It comes again when Posthorn was " +
+    "disconnected from NATS: `status` events before it may be missing, those after it are complete.",
   example: `event: overview\ndata: {"items":[],"at":"${AT}","hours_from":"${HOUR}","problems":[],"removed":["acme-tracker"]}\n\n`,
 });
 

@@ -18,7 +18,12 @@ function setUp() {
     ["acme", 1],
     ["other", 1],
   ]);
-  const state = { reads: 0, unreadable: 0, followers: 0, say: (_: StatusEvent): void => {} };
+  const state = {
+    ...{ reads: 0, unreadable: 0, followers: 0 },
+    say: (_: StatusEvent): void => {},
+    confirm: async (): Promise<void> => {},
+    reconnect: (): void => {},
+  };
   const live = createLiveOverview({
     countOwnDeadLetters: async () => 1,
     appCreatedAt: () => null,
@@ -32,8 +37,12 @@ function setUp() {
       follow(listener) {
         state.followers++;
         state.say = listener;
-        return () => void state.followers--;
+        return { confirm: () => state.confirm(), end: () => void state.followers-- };
       },
+    },
+    onReconnect(listener) {
+      state.reconnect = listener;
+      return () => {};
     },
     clock,
   });
@@ -107,6 +116,70 @@ describe("who looks on", () => {
     early.destroy();
     late.destroy();
   });
+});
+
+describe("status events that may be missing", () => {
+  /** How many apps each overview has that came since the last call; with the removed ones it has only what has changed. */
+  const overviews = (stream: Readable) => take(stream).events.map(([, { items, removed }]) => [items?.length, removed]);
+  const all = [2, undefined];
+
+  test("are those before all apps, which come once the subscription is confirmed", async () => {
+    const { clock, state, live } = setUp();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    state.confirm = () => promise;
+    const stream = live.watch(null);
+    await clock.advance(1_000);
+    expect(overviews(stream)).toEqual([]);
+    resolve();
+    await clock.advance(0);
+    expect(overviews(stream)).toEqual([all]);
+    await clock.advance(10_000);
+    expect(overviews(stream)).toEqual([]);
+    stream.destroy();
+  });
+
+  test("do not hold all apps back for long: they come again when the subscription is confirmed", async () => {
+    const { clock, state, live } = setUp();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    state.confirm = () => promise;
+    const stream = live.watch(null);
+    await clock.advance(2_000);
+    expect(overviews(stream)).toEqual([all]);
+    resolve();
+    await clock.advance(0);
+    expect(overviews(stream)).toEqual([all]);
+    stream.destroy();
+  });
+
+  test("are announced to everybody after a reconnect, by all apps", async () => {
+    const { clock, state, live } = setUp();
+    state.reconnect();
+    await clock.advance(0);
+    expect(state.reads).toBe(0);
+    state.confirm = () => Promise.reject(new Error("disconnected"));
+    const streams = [live.watch(null), live.watch("acme")] as const;
+    await clock.advance(1_000);
+    expect(streams.map(overviews)).toEqual([[all], [[1, undefined]]]);
+    state.confirm = async () => {};
+    state.reconnect();
+    await clock.advance(0);
+    expect(streams.map(overviews)).toEqual([[all], [[1, undefined]]]);
+    for (const stream of streams) stream.destroy();
+    expect(state.followers).toBe(0);
+  });
+});
+
+test("a stream that has ended and is not read yet leaves no second subscription", async () => {
+  const { clock, state, live } = setUp();
+  const old = live.watch(null);
+  await clock.advance(0);
+  live.stop();
+  const young = live.watch(null);
+  await ended(old);
+  await clock.advance(0);
+  expect([take(young).events.length, state.followers]).toEqual([1, 1]);
+  young.destroy();
+  expect(state.followers).toBe(0);
 });
 
 test("nothing is read while nobody looks on", async () => {
