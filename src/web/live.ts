@@ -34,27 +34,39 @@ const EARLY_MS = 60_000;
 const POLL_MS = 5_000;
 const RETRY_MS = 2_000;
 
+export interface StatusListener {
+  /** Gets every status event that is pushed. */
+  onEvent(event: StatusEventItem): void;
+  /** Status events before this may not have been pushed; what is read now has them. */
+  onGap(): void;
+}
+
 export interface LiveFeed {
   readonly live: LiveState;
-  /** Calls the listener with every status event. @returns removes the listener */
-  readonly onStatus: (listener: (event: StatusEventItem) => void) => () => void;
+  /** @returns removes the listener */
+  readonly onStatus: (listener: StatusListener) => () => void;
 }
 
 /** @param path `v1/overview` or `v1/apps/<slug>/overview`; null: not known yet */
 export function useLive(path: string | null): LiveFeed {
   const [live, setLive] = useState<LiveState>({ state: "loading" });
-  const [listeners] = useState(() => new Set<(event: StatusEventItem) => void>());
+  const [listeners] = useState(() => new Set<StatusListener>());
 
   useEffect(() => {
     if (path === null) return;
     const stop = new AbortController();
-    void follow(path, stop.signal, setLive, (event) => {
-      for (const listener of listeners) listener(event);
+    void follow(path, stop.signal, setLive, {
+      onEvent(event) {
+        for (const listener of listeners) listener.onEvent(event);
+      },
+      onGap() {
+        for (const listener of listeners) listener.onGap();
+      },
     });
     return () => stop.abort();
   }, [path]);
 
-  const [onStatus] = useState(() => (listener: (event: StatusEventItem) => void) => {
+  const [onStatus] = useState(() => (listener: StatusListener) => {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   });
@@ -65,18 +77,22 @@ async function follow(
   path: string,
   signal: AbortSignal,
   show: (update: (before: LiveState) => LiveState) => void,
-  onStatus: (event: StatusEventItem) => void,
+  { onEvent, onGap }: StatusListener,
 ): Promise<void> {
   let isBuffered = false;
+  const onOverview = (message: OverviewMessage): void => {
+    show((before) => merged(before, message));
+    if (hasAll(message)) onGap();
+  };
   while (!signal.aborted) {
     try {
       if (isBuffered) {
         const message = await call<OverviewMessage>(path, { signal });
         show(() => whole(message, "polled"));
+        onGap();
         await pause(POLL_MS, signal);
       } else {
-        const end = await stream(path, signal, (message, isFirst) => show((before) => merged(before, message, isFirst)), onStatus);
-        isBuffered = end === "no event";
+        isBuffered = (await stream(path, signal, onOverview, onEvent)) === "no event";
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -91,8 +107,8 @@ async function follow(
 async function stream(
   path: string,
   signal: AbortSignal,
-  onOverview: (message: OverviewMessage, isFirst: boolean) => void,
-  onStatus: (event: StatusEventItem) => void,
+  onOverview: (message: OverviewMessage) => void,
+  onEvent: StatusListener["onEvent"],
 ): Promise<"ended" | "no event"> {
   const connection = new AbortController();
   const openedAt = Date.now();
@@ -103,8 +119,8 @@ async function stream(
   try {
     const response = await request(`${path}/live`, { signal: connection.signal });
     const reader = createEventReader(({ event, data }) => {
-      if (event === "status") return onStatus(JSON.parse(data) as StatusEventItem);
-      onOverview(JSON.parse(data) as OverviewMessage, !hasEvent);
+      if (event === "status") return onEvent(JSON.parse(data) as StatusEventItem);
+      onOverview(JSON.parse(data) as OverviewMessage);
       hasEvent = true;
     });
     const decoder = new TextDecoder();
@@ -134,8 +150,13 @@ function whole(message: OverviewMessage, mode: Live["mode"]): LiveState {
   return { state: "ready", apps: new Map(message.items.map((row) => [row.slug, row])), ...headOf(message), mode, error: null };
 }
 
-function merged(before: LiveState, message: OverviewMessage, isFirst: boolean): LiveState {
-  if (isFirst || before.state !== "ready") return whole(message, "pushed");
+/** The first of a stream, and after each gap in its status events. */
+function hasAll(message: OverviewMessage): boolean {
+  return message.removed === undefined;
+}
+
+function merged(before: LiveState, message: OverviewMessage): LiveState {
+  if (hasAll(message) || before.state !== "ready") return whole(message, "pushed");
   const apps = new Map(before.apps);
   for (const row of message.items) apps.set(row.slug, row);
   for (const slug of message.removed ?? []) apps.delete(slug);

@@ -7,7 +7,10 @@ export interface Loaded<T> {
   /** The error of the last load. */
   readonly error: ApiError | null;
   readonly isLoading: boolean;
+  /** Loads now; a load that is running is abandoned. */
   readonly reload: () => void;
+  /** Loads after the load that is running: one may call it faster than loads end. */
+  readonly refresh: () => void;
 }
 
 /** @param key identifies the data: another key drops the previous data */
@@ -19,6 +22,7 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
     isLoading: true,
   });
   const running = useRef<AbortController | null>(null);
+  const isStale = useRef(false);
   const latest = useRef(load);
   latest.current = load;
 
@@ -26,18 +30,27 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
     running.current?.abort();
     const controller = new AbortController();
     running.current = controller;
+    isStale.current = false;
+    const end = (next: (before: typeof state) => typeof state): void => {
+      if (controller.signal.aborted) return;
+      running.current = null;
+      setState(next);
+      if (isStale.current) reload();
+    };
     setState((before) => ({ ...(before.key === key ? before : { key, value: null, error: null }), isLoading: true }));
     latest.current(controller.signal).then(
-      (value) => {
-        if (!controller.signal.aborted) setState({ key, value, error: null, isLoading: false });
-      },
+      (value) => end(() => ({ key, value, error: null, isLoading: false })),
       (reason: unknown) => {
-        if (controller.signal.aborted) return;
         const error = reason instanceof ApiError ? reason : new ApiError(0, String(reason));
-        setState((before) => ({ key, value: before.key === key ? before.value : null, error, isLoading: false }));
+        end((before) => ({ key, value: before.key === key ? before.value : null, error, isLoading: false }));
       },
     );
   }, [key]);
+
+  const refresh = useCallback(() => {
+    if (running.current === null) reload();
+    else isStale.current = true;
+  }, [reload]);
 
   useEffect(() => {
     reload();
@@ -45,5 +58,10 @@ export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T
   }, [reload]);
 
   const isCurrent = state.key === key;
-  return { value: isCurrent ? state.value : null, error: isCurrent ? state.error : null, isLoading: !isCurrent || state.isLoading, reload };
+  return {
+    value: isCurrent ? state.value : null,
+    error: isCurrent ? state.error : null,
+    isLoading: !isCurrent || state.isLoading,
+    ...{ reload, refresh },
+  };
 }

@@ -1,5 +1,5 @@
 /** A list that is loaded page by page, newest first. */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { useAction } from "./parts/dialog.tsx";
 import { type Loaded, useLoad } from "./use-load.ts";
 
@@ -9,14 +9,13 @@ interface Page<T> {
 }
 
 export interface Pages<T, P extends Page<T>> {
+  /** Its reload and refresh drop the pages after it, which follow only the page that it was. */
   readonly first: Loaded<P>;
   /** The last page that was loaded; null: none. */
   readonly last: P | null;
   readonly items: readonly T[];
   /** Loads the following page. */
   readonly more: ReturnType<typeof useAction>;
-  /** Begins again with the newest. */
-  readonly reload: () => void;
 }
 
 /** @param key identifies the list: another key drops its pages */
@@ -24,22 +23,18 @@ export function usePages<T, P extends Page<T>>(
   key: string,
   load: (cursor: string | null, signal?: AbortSignal) => Promise<P>,
 ): Pages<T, P> {
-  const [older, setOlder] = useState<{ key: string; pages: readonly P[] }>({ key, pages: [] });
+  const [older, setOlder] = useState<{ first: P | null; pages: readonly P[] }>({ first: null, pages: [] });
   const first = useLoad(key, (signal) => load(null, signal));
-  const pages = older.key === key ? older.pages : [];
+  const pages = older.first === first.value ? older.pages : [];
   const last = pages.at(-1) ?? first.value;
+  const loaded = useRef({ key, first: first.value, pages, last });
+  loaded.current = { key, first: first.value, pages, last };
   const more = useAction(async () => {
-    const page = await load(last?.next ?? null);
-    setOlder({ key, pages: [...pages, page] });
+    for (let from = loaded.current; from.key === key && from.last !== null && from.last.next !== null; from = loaded.current) {
+      const page = await load(from.last.next);
+      // Otherwise the first page was loaded again meanwhile, and another page follows.
+      if (from.first === loaded.current.first) return setOlder({ first: from.first, pages: [...from.pages, page] });
+    }
   });
-  return {
-    first,
-    last,
-    items: [first.value, ...pages].flatMap((page) => page?.items ?? []),
-    more,
-    reload() {
-      setOlder({ key, pages: [] });
-      first.reload();
-    },
-  };
+  return { first, last, items: [first.value, ...pages].flatMap((page) => page?.items ?? []), more };
 }

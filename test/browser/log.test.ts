@@ -1,9 +1,13 @@
 /** The request log, the dead letters and the timeline in a browser. */
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createSubjects } from "../../src/jetstream/subjects.ts";
+import { integrationChanged } from "../../src/model/status-event.ts";
 import { describeInBrowser, findings, openDashboard, pictures, startBrowser, TIME, textOf } from "../support/browser.ts";
+import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 describeInBrowser("what happened", () => {
   let platform: Platform;
@@ -425,6 +429,68 @@ describeInBrowser("what happened", () => {
     await goto("#/apps/pager/timeline");
     await page.getByText("No status changes in the last 30 days.").waitFor();
     await close();
+  });
+
+  test("the timeline has no gap, whatever is published before its stream, through it and between two of them", async () => {
+    const { prefix, url } = platform.posthorn;
+    const jetStream = platform.bus.connection.jetstream();
+    const begin = Date.now();
+    let published = 0;
+    /** Status events about the organizations 1, 2, 3… */
+    const publish = async (count: number): Promise<void> => {
+      for (const last = published + count; published < last; ) {
+        const [organization_id, time] = [String(++published), new Date(begin + published).toISOString()];
+        const data = { app: "relay", installation_uuid: UUID, organization_id, webhook_url: "https://relay.example", dashboard_url: null };
+        const change = { ...data, previous_status: "active", status: "disabled", reason: { by: "person" } } as const;
+        const event = integrationChanged({ id: `relay:${published}`, time, prefix }, "disabled", change);
+        await jetStream.publish(createSubjects(prefix).statusOf(event), JSON.stringify(event));
+      }
+    };
+    await publish(120);
+    const proxy = await startTcpProxy(Number(new URL(url).port));
+    const { page, close } = await openDashboard(browser, `http://127.0.0.1:${proxy.port}/`, "#/timeline", { expected: /net::ERR/ });
+    // A stream begins when this allows it.
+    let gate = Promise.withResolvers<void>();
+    await page.route("**/v1/overview/live", async (route) => {
+      await gate.promise;
+      await route.continue();
+    });
+    /** The organizations that the timeline shows, once the newest one is there; without a gap. */
+    const shown = (): Promise<number[]> =>
+      eventually(async () => {
+        const found = (await page.locator(".event-title").allInnerTexts()).flatMap((text) => /organization (\d+)/.exec(text)?.[1] ?? []);
+        const wanted = found.map((_, at) => String(published - at));
+        return found.length >= 50 && found.join() === wanted.join() && found.map(Number);
+      });
+
+    await page.reload();
+    await shown();
+    // More than a page.
+    await publish(60);
+    gate.resolve();
+    await shown();
+    await page.getByRole("button", { name: "Show older" }).click();
+    await eventually(async () => (await shown()).length > 50);
+    await publish(60);
+    const before = await shown();
+
+    // The first page is loaded again while an older one is on its way.
+    const older = Promise.withResolvers<void>();
+    await page.route(/status-events.*cursor=/, async (route) => {
+      await older.promise;
+      await route.continue();
+    });
+    await page.getByRole("button", { name: "Show older" }).click();
+    gate = Promise.withResolvers();
+    // Cuts the stream.
+    proxy.thaw();
+    await publish(10);
+    gate.resolve();
+    expect((await shown()).length).toBeGreaterThanOrEqual(before.length);
+    older.resolve();
+    await eventually(async () => (await shown()).length > before.length);
+    await close();
+    await proxy.stop();
   });
 
   test.each(["#/apps/talker/requests", "#/dead-letters", "#/timeline", "#/apps/pager/settings"])(

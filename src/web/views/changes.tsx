@@ -16,7 +16,7 @@ export function Changes({ app }: { app: string | null }) {
   const { first, items: entries } = pages;
   return (
     <>
-      {first.error !== null && <Failed what="The changes" error={first.error} retry={pages.reload} />}
+      {first.error !== null && <Failed what="The changes" error={first.error} retry={first.reload} />}
       {first.value === null && first.error === null && <Loading what="the changes" />}
       {first.value !== null && entries.length === 0 && <Empty title="No changes in the last 400 days." />}
       {entries.length > 0 && (

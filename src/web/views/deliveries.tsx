@@ -47,12 +47,12 @@ export function DeliveriesPage({ place: { query } }: { place: Place }) {
     <>
       <div class="head head-line">
         <h1 tabIndex={-1}>Deliveries</h1>
-        <button type="button" class="button head-action" disabled={first.isLoading} onClick={pages.reload}>
+        <button type="button" class="button head-action" disabled={first.isLoading} onClick={first.reload}>
           <RefreshIcon /> Refresh
         </button>
       </div>
       <DeliveryFilters query={query} shown={shown.value} />
-      {first.error !== null && <Failed what="The list of deliveries" error={first.error} retry={pages.reload} />}
+      {first.error !== null && <Failed what="The list of deliveries" error={first.error} retry={first.reload} />}
       {first.value === null && first.error === null && <Loading what="the deliveries" />}
       {first.value !== null && items.length === 0 && problem === null && (
         <Empty title={last?.next == null ? "No such deliveries." : "None among the newest."} />

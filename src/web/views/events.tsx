@@ -33,7 +33,7 @@ export function EventsPage({ place: { query } }: { place: Place }) {
     <>
       <div class="head head-line">
         <h1 tabIndex={-1}>Events</h1>
-        <button type="button" class="button head-action" disabled={first.isLoading} onClick={pages.reload}>
+        <button type="button" class="button head-action" disabled={first.isLoading} onClick={first.reload}>
           <RefreshIcon /> Refresh
         </button>
       </div>
@@ -43,7 +43,7 @@ export function EventsPage({ place: { query } }: { place: Place }) {
         <TimeFilter since={since} />
       </div>
       <TimeFields query={query} />
-      {first.error !== null && <Failed what="The list of events" error={first.error} retry={pages.reload} />}
+      {first.error !== null && <Failed what="The list of events" error={first.error} retry={first.reload} />}
       {first.value === null && first.error === null && <Loading what="the events" />}
       {first.value !== null && items.length === 0 && problem === null && (
         <Empty

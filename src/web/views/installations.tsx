@@ -35,7 +35,16 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
   const page = useLoad(`${slug} ${status} ${cursor}`, (signal) =>
     call<InstallationsOfApp>(withQuery(`v1/apps/${slug}/installations`, { status: filter, cursor, limit: 50 }), { signal }),
   );
-  useEffect(() => feed.onStatus(({ type, data }) => type.startsWith("integration.") && data.app === slug && page.reload()), [page.reload]);
+  useEffect(
+    () =>
+      feed.onStatus({
+        onEvent({ type, data }) {
+          if (type.startsWith("integration.") && data.app === slug) page.refresh();
+        },
+        onGap: page.refresh,
+      }),
+    [page.refresh],
+  );
   const [asked, setAsked] = useState<{ action: Action; installation: InstallationRow } | null>(null);
   // Null: a new installation.
   const [edited, setEdited] = useState<{ installation: InstallationRow | null } | null>(null);

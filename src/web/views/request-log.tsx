@@ -43,13 +43,13 @@ export function RequestLog({ row, place: { query } }: { row: AppRow; place: Plac
   const isStale = first.value === null && first.isLoading && problem === null;
   const rows = isStale ? before.current : items;
   const opened = rows.find((candidate) => attemptId(candidate) === query["open"]);
-  const log = { isLoading: first.isLoading, reload: pages.reload };
+  const log = { isLoading: first.isLoading, reload: first.reload };
 
   return (
     <>
       <RequestFilters {...{ row, log, query }} types={types.value?.event_types ?? []} />
       <TimeFields query={query} />
-      {first.error !== null && <Failed what="The request log" error={first.error} retry={pages.reload} />}
+      {first.error !== null && <Failed what="The request log" error={first.error} retry={first.reload} />}
       {isStale && rows.length === 0 && <Loading what="the request log" />}
       {first.value !== null && problem === null && rows.length === 0 && (
         <Empty title={isFiltered(query) ? "No matching attempts." : "No requests yet."}>
