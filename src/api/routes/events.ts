@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { z } from "zod";
 import type { PublishEvent, StoredEvent } from "../../jetstream/event-publisher.ts";
+import { messageOf } from "../../model/app-error.ts";
 import type { EventLimits } from "../../model/event-reader.ts";
 import { kindOfValue } from "../../model/json-object.ts";
 import { itemsOf, membersOf } from "../../model/json-text.ts";
@@ -15,6 +16,7 @@ import { type ReceivedEvent, readOutgoingEvent } from "./read-outgoing-event.ts"
 
 const BATCH_TYPE = /^application\/cloudevents-batch(?:\+json)?\s*(?:;|$)/i;
 
+type JsonText = Pick<ReceivedEvent, "text" | "value">;
 type Published = StoredEvent & { readonly id: string; readonly type: string };
 
 export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[] {
@@ -25,12 +27,12 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
   };
 
   /** All are sent at once: JetStream stores what a connection publishes in its order. */
-  const publishBatch = async (texts: readonly string[], about: Omit<ReceivedEvent, "text">) => {
+  const publishBatch = async (events: readonly JsonText[], about: Omit<ReceivedEvent, keyof JsonText>) => {
     const results = await Promise.all(
-      texts.map(async (text, at) => {
+      events.map(async (event, at) => {
         const id = about.isIdGiven ? `${about.id}:${at}` : randomUUID();
         try {
-          return { status: 202, event: await publishOne({ ...about, id, text }), problem: null };
+          return { status: 202, event: await publishOne({ ...about, ...event, id }), problem: null };
         } catch (error) {
           const problem = problemOf(error);
           return { status: problem.status, event: null, problem };
@@ -75,7 +77,7 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
         const text = (body as unknown as string | undefined) ?? "";
         const contentType = single(headers["content-type"]) ?? "";
         const value = jsonIn(text);
-        const texts = value === undefined ? null : batchOf(text, value, contentType);
+        const batch = batchOf({ text, value }, contentType);
         const key = idempotencyKey(headers);
         const about = {
           contentType: contentType.replace(BATCH_TYPE, "application/cloudevents+json;"),
@@ -84,27 +86,27 @@ export function eventRoutes(publish: PublishEvent, limits: EventLimits): Route[]
           id: key ?? randomUUID(),
           isIdGiven: key !== null,
         };
-        if (texts === null) return { status: 202, body: await publishOne({ ...about, text, value }) };
-        if (texts.length < 1 || texts.length > MAX_BATCH)
-          throw new RecordInvalid("body", [{ path: "events", message: `found ${texts.length}, wanted 1 to ${MAX_BATCH}` }]);
-        return { status: 207, body: await publishBatch(texts, about) };
+        if (batch === null) return { status: 202, body: await publishOne({ ...about, text, value }) };
+        if (batch.length < 1 || batch.length > MAX_BATCH)
+          throw new RecordInvalid("body", [{ path: "events", message: `found ${batch.length}, wanted 1 to ${MAX_BATCH}` }]);
+        return { status: 207, body: await publishBatch(batch, about) };
       },
     }),
   ];
 }
 
-/** @returns undefined: it is no JSON */
+/** @throws AppError RECORD_INVALID */
 function jsonIn(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch {
-    return undefined;
+  } catch (error) {
+    throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${messageOf(error)}), wanted a JSON object` }]);
   }
 }
 
-/** The texts of a batch's events; null for the body of one event, or what can't be read as either. */
-function batchOf(text: string, value: unknown, contentType: string): string[] | null {
-  if (Array.isArray(value)) return itemsOf(text);
+/** The events of a batch; null for the body of one event, or what can't be read as either. */
+function batchOf({ text, value }: JsonText, contentType: string): JsonText[] | null {
+  if (Array.isArray(value)) return itemsIn(text, value);
   if (BATCH_TYPE.test(contentType))
     throw new RecordInvalid("body", [{ path: "", message: `found ${kindOfValue(value)}, wanted an array of CloudEvents` }]);
   const members = typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
@@ -118,7 +120,11 @@ function batchOf(text: string, value: unknown, contentType: string): string[] | 
     );
   if (!Array.isArray(members["events"]))
     throw new RecordInvalid("body", [{ path: "events", message: `found ${kindOfValue(members["events"])}, wanted an array of events` }]);
-  return itemsOf(membersOf(text).get("events") ?? "[]");
+  return itemsIn(membersOf(text).get("events") ?? "[]", members["events"]);
+}
+
+function itemsIn(text: string, values: readonly unknown[]): JsonText[] {
+  return itemsOf(text).map((item, at) => ({ text: item, value: values[at] }));
 }
 
 /** Also takes the quoted form of the IETF draft. @throws AppError RECORD_INVALID */

@@ -11,8 +11,8 @@ import { RecordInvalid } from "../../registry/records.ts";
 
 export interface ReceivedEvent {
   readonly text: string;
-  /** The value of the text, when it has been parsed already. */
-  readonly value?: unknown;
+  /** The value of the text. */
+  readonly value: unknown;
   readonly contentType: string;
   readonly traceparent: string | undefined;
   readonly tracestate: string | undefined;
@@ -24,7 +24,7 @@ export interface ReceivedEvent {
 
 /** @throws AppError RECORD_INVALID, TOO_LARGE */
 export function readOutgoingEvent(received: ReceivedEvent, limits: EventLimits): OutgoingEvent {
-  const members = objectIn(received.value ?? parsed(received.text));
+  const members = objectIn(received.value);
   const { resource, action } = addressOf(members);
   const isPlain = typeof members["specversion"] !== "string" && !/cloudevents/i.test(received.contentType);
   const needsId = members["id"] == null && (isPlain || received.isIdGiven);
@@ -48,14 +48,6 @@ export function readOutgoingEvent(received: ReceivedEvent, limits: EventLimits):
   const { id, source, traceparent, tracestate } = read.event;
   const contentType = source === null ? null : "application/cloudevents+json";
   return { resource, action, id, messageId: eventMessageId(read.event), body, contentType, traceparent, tracestate };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new RecordInvalid("event", [{ path: "", message: `not valid JSON (${(error as Error).message}), wanted a JSON object` }]);
-  }
 }
 
 function objectIn(value: unknown): Record<string, unknown> {
