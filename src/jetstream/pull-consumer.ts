@@ -125,9 +125,8 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     },
   };
 
-  /** PULL-3. */
-  const recoverConsumer = async (why: string, isReconnect = false): Promise<void> => {
-    if (!isIn("pulling") && !(isReconnect && isIn("recovering"))) return;
+  /** PULL-3. Takes the place of a recovery that is under way. */
+  const beginRecovery = async (why: string): Promise<void> => {
     state.phase = "recovering";
     const recovery = ++state.recoveries;
     held.expectRepeats();
@@ -139,13 +138,16 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     requests.reset();
     pull();
   };
+  const recoverConsumer = (why: string): void => {
+    if (isIn("pulling")) void beginRecovery(why);
+  };
 
   const receive = (error: Error | null, message: Msg): void => {
     requests.received();
-    if (error !== null) return void recoverConsumer(messageOf(error));
+    if (error !== null) return recoverConsumer(messageOf(error));
     const code = message.headers?.code ?? 0;
     if (code !== 0 && requests.statusArrived(message, code)) return pull();
-    if (code !== 0) return void recoverConsumer(`${code} ${message.headers?.description ?? ""}`);
+    if (code !== 0) return recoverConsumer(`${code} ${message.headers?.description ?? ""}`);
     requests.messageArrived();
     state.lastMessageAt = clock.now();
     const received = createConsumedMessage(message, acks, holder);
@@ -162,7 +164,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
 
   const tick = (): void => {
     held.tick();
-    if (isIn("pulling") && requests.isServerSilent()) void recoverConsumer("no heartbeat");
+    if (isIn("pulling") && requests.isServerSilent()) recoverConsumer("no heartbeat");
     else pull();
     if (isIn("pulling") && requests.outstanding() > 0) stalledConsumer.check(Math.max(state.lastMessageAt, requests.pullingSince()));
     if (!isIn("stopped") || held.size() > 0) state.cancelTick = clock.after(untilSharedTick(clock.now(), TICK_MS), tick);
@@ -174,10 +176,10 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       state.subscription = connection.subscribe(inbox, { callback: receive });
       state.removers = [
         // Pull requests end with the connection that sent them.
-        connectionState.onReconnect(() => void recoverConsumer("reconnected", true)),
+        connectionState.onReconnect(() => void beginRecovery("reconnected")),
         consumerDeletions.on(stream, consumer, () => {
           held.loseAll();
-          void recoverConsumer("deleted");
+          recoverConsumer("deleted");
         }),
       ];
       held.checkConsumer().catch(() => {});

@@ -4,7 +4,7 @@
  */
 import { expiredAfter, givenUp } from "../../delivery/disposition.ts";
 import { type EntryRunDependencies, load } from "./entry-run.ts";
-import type { Entry, StoppingEntry } from "./order-entry.ts";
+import { type Entry, isStopping } from "./order-entry.ts";
 
 export type ExpireEntriesDependencies = Pick<
   EntryRunDependencies,
@@ -36,7 +36,7 @@ export function createExpireEntries(dependencies: ExpireEntriesDependencies): (m
   };
 
   const isWaiting = (entry: Entry): boolean =>
-    index.has(entry) && !index.started.has(entry) && !entry.isBeingStored && !index.stopping.has(entry as StoppingEntry);
+    index.has(entry) && !index.started.has(entry) && !entry.isBeingStored && !(isStopping(entry) && index.stopping.has(entry));
 
   return async (maxAgeMs) => {
     let expired = 0;

@@ -111,7 +111,7 @@ function createEntrySet(remove: Backlog["remove"]) {
 
   const drop = (entry: Entry): void => {
     queue.leave(entry);
-    stopping.delete(entry as StoppingEntry);
+    if (isStopping(entry)) stopping.delete(entry);
     entries.delete(entry.mark);
     count(entry, -1);
     entry.event?.done();
