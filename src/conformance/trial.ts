@@ -122,7 +122,9 @@ export async function startTrial(sender: Sender, receiver: Receiver, options: Tr
         await endpoint.attempt(1);
         return endpoint;
       },
-      untilQuiet: () => sleep(quietMs, undefined, { signal }),
+      async untilQuiet() {
+        await baseline.endpoint.waitUntil(() => false, quietMs);
+      },
     };
   } catch (error) {
     await end();

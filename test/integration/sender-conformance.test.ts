@@ -1,5 +1,9 @@
 /** The conformance kit against senders in miniature: one that is right, and two with every fault that the kit looks for. They wait together. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import { expect, test } from "vitest";
+import { OK } from "../../src/conformance/answers.ts";
+import { startReceiver } from "../../src/conformance/receiver.ts";
 import { type CheckReport, runChecks } from "../../src/conformance/run-checks.ts";
 import { createTestSender, type SenderOptions } from "../support/faulty-sender.ts";
 
@@ -113,4 +117,18 @@ test.concurrent("a sender that never retries, has one id for all and another met
     "fault-truncated-head",
   ]);
   for (const { observed } of skipped) expect(observed).toMatch(NOT_SEEN_TO_RETRY);
+});
+
+test("a webhook that came while the machine was too busy to run the kit has come in time", async () => {
+  const receiver = await startReceiver({ host: HOST, port: 0, signal: new AbortController().signal });
+  const endpoint = receiver.open(OK);
+  const { hostname, port, pathname } = new URL(endpoint.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, "connect");
+  const hasCome = endpoint.waitUntil(() => endpoint.attempts.length === 1, 500);
+  socket.write(`POST ${pathname} HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 0\r\n\r\n`);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600);
+  expect(await hasCome).toBe(true);
+  socket.destroy();
+  await receiver.stop();
 });
