@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type DnsServer, startDnsServer } from "../support/dns-server.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Bus, connectBus, everywhere, type Posthorn, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
+import { allHandled, type Bus, connectBus, everywhere, type Posthorn, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Behaviour, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEventsOf } from "../support/status-events.ts";
@@ -331,6 +331,8 @@ test("a circuit that refusals opened is open after every replica was killed, and
   await publish(world, 0, 100);
   await eventually(async () => (await circuitEvents(world)).length === 1);
   await publish(world, 100, 20);
+  // What a killed replica has in hand comes again after ack_wait only.
+  await allHandled(own);
   await Promise.all(killed.map((replica) => replica.end("SIGKILL")));
 
   const again = await Promise.all([start(prefix, settings), start(prefix, settings)]);
@@ -345,5 +347,6 @@ test("a circuit that refusals opened is open after every replica was killed, and
   ]);
   await eventually(() => new Set(accepted).size === 120);
   expect(await deadLetters(world, again[0])).toEqual([]);
+  await eventually(async () => (await circuitEvents(world)).length === 2);
   expect(await circuitEvents(world)).toEqual(["circuit.opened", "circuit.closed"]);
 });
