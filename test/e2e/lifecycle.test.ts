@@ -6,7 +6,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
+import { connectBus, failToStartHere, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { freePort, plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
@@ -39,18 +39,16 @@ describe("a start", () => {
     expect(posthorn.log).toEqual([]);
   });
 
-  test.each(["POSTHORN_NATS_URL", "POSTHORN_REDIS_URL"])(
+  test.concurrent.each(["POSTHORN_NATS_URL", "POSTHORN_REDIS_URL"])(
     "without a server behind %s waits, says so and gives up after a setting",
     async (name) => {
       const scheme = name.includes("NATS") ? "nats" : "redis";
       const url = `${scheme}://127.0.0.1:${await freePort()}`;
-      const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "5s" } });
-      expect(await posthorn.end("SIGCONT")).toBe(1);
-      expect(posthorn.log.map(({ message }) => message)).toContain(scheme === "nats" ? "waiting for NATS" : "waiting for Redis");
-      expect(posthorn.log.at(-1)).toMatchObject({
-        level: "fatal",
-        message: "start failed",
-        error: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 5000 ms`)),
+      const { log, fault } = await failToStartHere({ nats, redis, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "5s" } });
+      expect(log.map(({ message }) => message)).toContain(scheme === "nats" ? "waiting for NATS" : "waiting for Redis");
+      expect(fault).toMatchObject({
+        retryable: true,
+        message: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 5000 ms`)),
       });
     },
   );
@@ -61,7 +59,7 @@ describe("a start", () => {
     const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings });
     expect(await posthorn.end("SIGCONT")).toBe(1);
     expect(posthorn.log.at(-1)).toMatchObject({
-      code: "HTTP_UNAVAILABLE",
+      ...{ level: "fatal", message: "start failed", code: "HTTP_UNAVAILABLE" },
       error: expect.stringMatching(/^POSTHORN_HTTP_HOST and POSTHORN_HTTP_PORT: found .* wanted an address to listen on .*EADDRINUSE/),
     });
     await taken.stop();
@@ -83,26 +81,26 @@ describe("a start", () => {
   });
 
   test("with an apps file that has a mistake names the entry", async () => {
-    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings: { POSTHORN_APPS_FILE: "package.json" } });
-    expect(await posthorn.end("SIGCONT")).toBe(78);
-    expect(posthorn.log.at(-1)).toMatchObject({ code: "APPS_FILE_INVALID", error: expect.stringMatching(/package\.json:\n.*"version"/) });
+    const { fault } = await failToStartHere({ nats, redis, settings: { POSTHORN_APPS_FILE: "package.json" } });
+    expect(fault).toMatchObject({
+      ...{ code: "APPS_FILE_INVALID", retryable: false },
+      message: expect.stringMatching(/package\.json:\n.*"version"/),
+    });
   });
 });
 
 describe("a change of the encryption key", () => {
   const [k1, k2] = [`k1:${"a1".repeat(32)}`, `k2:${"b2".repeat(32)}`];
   const prefix = `t-${randomUUID().slice(0, 8)}`;
-  const withKeys = (keys: Record<string, string>, command = "serve") =>
-    startPosthorn({ nats, redis, prefix, command, waitForReady: false, settings: keys });
-  const failed = async (keys: Record<string, string>, command?: string) => {
-    const posthorn = await withKeys(keys, command);
+  const withKeys = (settings: Record<string, string>) => ({ nats, redis, prefix, settings });
+  const reEncrypt = async (keys: Record<string, string>) => {
+    const posthorn = await startPosthorn({ ...withKeys(keys), command: "re-encrypt", waitForReady: false });
     return { code: await posthorn.end("SIGCONT"), last: posthorn.log.at(-1), errors: posthorn.errors.join("\n") };
   };
 
   test("goes over previous keys and posthorn re-encrypt; without them nothing starts and nothing is lost", async () => {
     const receiver = await startReceiver();
-    const first = await withKeys({ POSTHORN_ENCRYPTION_KEY: k1 });
-    await first.ready();
+    const first = await startPosthornHere(withKeys({ POSTHORN_ENCRYPTION_KEY: k1 }));
     await first.api("PUT", "/v1/apps/acme", { webhook_url: receiver.url, events: ["*"] });
     await first.api("PUT", `/v1/installations/${randomUUID()}`, { app: "acme", organization_id: "42" });
     expect(await first.end()).toBe(0);
@@ -111,25 +109,20 @@ describe("a change of the encryption key", () => {
       [{ POSTHORN_ENCRYPTION_KEY: k2 }, "wanted key k2 of POSTHORN_ENCRYPTION_KEY"],
       [{}, "POSTHORN_ENCRYPTION_KEY is not set"],
     ] as const) {
-      const { code, last } = await failed(keys);
-      expect([code, last]).toEqual([
-        78,
-        expect.objectContaining({
-          code: "SECRET_UNREADABLE",
-          error: expect.stringContaining(`the client secret of app acme: found it encrypted with key k1, ${wanted}`),
-        }),
-      ]);
+      expect((await failToStartHere(withKeys(keys))).fault).toMatchObject({
+        ...{ code: "SECRET_UNREADABLE", retryable: false },
+        message: expect.stringContaining(`the client secret of app acme: found it encrypted with key k1, ${wanted}`),
+      });
     }
-    const wrong = await failed({ POSTHORN_ENCRYPTION_KEY: k2 }, "re-encrypt");
+    const wrong = await reEncrypt({ POSTHORN_ENCRYPTION_KEY: k2 });
     expect([wrong.code, wrong.errors]).toEqual([78, expect.stringContaining("app acme: found it encrypted with key k1, wanted key k2")]);
 
     const both = { POSTHORN_ENCRYPTION_KEY: k2, POSTHORN_ENCRYPTION_KEY_PREVIOUS: k1 };
     for (const changed of [1, 0]) {
-      const { code, last } = await failed(both, "re-encrypt");
+      const { code, last } = await reEncrypt(both);
       expect([code, last]).toEqual([0, expect.objectContaining({ records: 1, changed, key: "k2" })]);
     }
-    const last = await withKeys({ POSTHORN_ENCRYPTION_KEY: k2 });
-    await last.ready();
+    const last = await startPosthornHere(withKeys({ POSTHORN_ENCRYPTION_KEY: k2 }));
     const { body } = await last.api("GET", "/v1/audit?who=posthorn%20re-encrypt");
     expect(body.items).toMatchObject([{ action: "reEncryptSecrets", app: null, before: null, after: { records: 1, key: "k2" } }]);
     const bus = await connectBus(nats, prefix);
@@ -166,7 +159,7 @@ describe("SIGTERM", () => {
     const first = await startPosthorn({ nats, redis, prefix });
     const bus = await connectBus(nats, prefix);
     const { slug } = await first.install({ webhook_url: receiver.url, max_in_flight: 8 });
-    const count = 300;
+    const count = 150;
     await Promise.all(Array.from({ length: count }, (_, n) => bus.publish("issue.created", { organization_id: "42", data: { n } })));
     await receiver.waitFor(20);
     const ended = first.end();
@@ -181,7 +174,7 @@ describe("SIGTERM", () => {
     expect(await client.llen(`posthorn:request:{${slug}}:issue.created`)).toBe(Math.min(100, afterFirst));
     client.disconnect();
 
-    const second = await startPosthorn({ nats, redis, prefix });
+    const second = await startPosthornHere({ nats, redis, prefix });
     await receiver.waitFor(count);
     await eventually(async () => (await second.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="parked"} 0'));
     expect(receiver.requests.length).toBe(count);
@@ -273,7 +266,7 @@ test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Po
 describe("readiness", () => {
   test("says no while NATS is down and yes when it is back; Redis is not needed for it", async () => {
     const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);
-    const posthorn = await startPosthorn({ nats: ownNats, redis: ownRedis });
+    const posthorn = await startPosthornHere({ nats: ownNats, redis: ownRedis });
     const ready = async () => {
       const { status, body } = await posthorn.api("GET", "/readyz");
       return { status, nats: body.checks.nats.ok as boolean, redis: body.checks.redis.ok as boolean };

@@ -9,7 +9,7 @@ import { createPublisher, type Publisher, type StatusEvent, subscribeStatus } fr
 import { makeAuthority } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeOperator } from "../support/nats-operator.ts";
-import { type Posthorn, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
+import { failToStartHere, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { replayDeadLetters } from "../support/replay-dead-letters.ts";
 import { freePort, natsPasswords, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
@@ -352,16 +352,8 @@ describe("Redis", () => {
 });
 
 describe("a start", () => {
-  const failed = async (change: Record<string, string>) => {
-    const other = await startPosthorn({
-      nats,
-      redis,
-      waitForReady: false,
-      settings: { ...settings(), POSTHORN_STARTUP_TIMEOUT: "4s", ...change },
-    });
-    const code = await other.end("SIGCONT");
-    return { code, error: String(other.log.at(-1)?.["error"]) };
-  };
+  const failed = async (change: Record<string, string>) =>
+    (await failToStartHere({ nats, redis, settings: { ...settings(), POSTHORN_STARTUP_TIMEOUT: "4s", ...change } })).fault;
 
   test.each<[string, () => Record<string, string>, RegExp]>([
     [
@@ -385,16 +377,18 @@ describe("a start", () => {
       /^POSTHORN_REDIS_URL: .* refused user "posthorn" or its password/,
     ],
   ])("with %s ends at once and says why, without the password", async (_what, change, message) => {
-    const { code, error } = await failed(change());
-    expect([code, error]).toEqual([78, expect.stringMatching(message)]);
-    expect(error).not.toMatch(/change-me|wrong@|:wrong/);
+    const fault = await failed(change());
+    expect(fault).toMatchObject({ retryable: false, message: expect.stringMatching(message) });
+    expect(fault.message).not.toMatch(/change-me|wrong@|:wrong/);
   });
 
   test("with a tls: URL never continues without TLS", async () => {
     const plain = await startNatsServer();
     const url = plain.url.replace("nats:", "tls:");
-    const { code, error } = await failed({ POSTHORN_NATS_URL: url, POSTHORN_NATS_CA_FILE: files.ca });
-    expect([code, error]).toEqual([78, expect.stringMatching(/^POSTHORN_NATS_URL: .* does not use TLS/)]);
+    expect(await failed({ POSTHORN_NATS_URL: url, POSTHORN_NATS_CA_FILE: files.ca })).toMatchObject({
+      retryable: false,
+      message: expect.stringMatching(/^POSTHORN_NATS_URL: .* does not use TLS/),
+    });
     await plain.stop();
   });
 });
@@ -408,18 +402,24 @@ describe("a NATS credentials file", () => {
       writeFileSync(path, text);
       return path;
     };
-    const start = (creds: string, more: Record<string, string> = {}) =>
-      startPosthorn({
-        ...{ nats: own, redis, waitForReady: false },
-        settings: { ...settings(), POSTHORN_NATS_URL: own.url, ...WITHOUT_TLS, POSTHORN_NATS_CREDS_FILE: creds, ...more },
-      });
-    const accepted = await start(file("posthorn.creds", operator.creds));
-    await accepted.ready();
+    const withCredentials = (creds: string) => ({
+      ...{ nats: own, redis },
+      settings: {
+        ...settings(),
+        POSTHORN_NATS_URL: own.url,
+        ...WITHOUT_TLS,
+        POSTHORN_NATS_CREDS_FILE: creds,
+        POSTHORN_STARTUP_TIMEOUT: "5s",
+      },
+    });
+    const accepted = await startPosthornHere(withCredentials(file("posthorn.creds", operator.creds)));
     expect((await accepted.api("GET", "/readyz")).status).toBe(200);
     expect(await accepted.end()).toBe(0);
-    const refused = await start(file("other.creds", other.creds), { POSTHORN_STARTUP_TIMEOUT: "5s" });
-    expect(await refused.end("SIGCONT")).toBe(78);
-    expect(refused.log.at(-1)?.["error"]).toMatch(/^POSTHORN_NATS_CREDS_FILE: .* refused these credentials/);
+    const { fault } = await failToStartHere(withCredentials(file("other.creds", other.creds)));
+    expect(fault).toMatchObject({
+      retryable: false,
+      message: expect.stringMatching(/^POSTHORN_NATS_CREDS_FILE: .* refused these credentials/),
+    });
     await own.stop();
   });
 });

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { connect, type JetStreamClient, type MsgHdrs, type NatsConnection } from "nats";
+import type { AppError } from "../../src/model/app-error.ts";
 import { eventually } from "./eventually.ts";
 import { noteChild, plainEnvironment, type Server } from "./servers.ts";
 
@@ -72,8 +73,7 @@ const OF_A_PROCESS = /^(NODE_|OTEL_|POSTHORN_PROCESSES|POSTHORN_LOG_FORMAT)/;
 const built = <Module>(chunk: string): Promise<Module> =>
   import(new URL(`../../dist/chunks/${chunk}.js`, import.meta.url).href) as Promise<Module>;
 
-/** Starts Posthorn in this process, for a sixth of what a process costs. What kills it, or looks at its process, needs startPosthorn. */
-export async function startPosthornHere(options: StartOptions): Promise<Posthorn> {
+async function createHere(options: StartOptions) {
   const environment = settingsOf(options);
   const unfit = Object.keys(environment).filter((name) => OF_A_PROCESS.test(name));
   if (unfit.length > 0) throw new Error(`${unfit.join()} would reach all of this process: use startPosthorn`);
@@ -85,7 +85,12 @@ export async function startPosthornHere(options: StartOptions): Promise<Posthorn
   const write = (lines: string): void => {
     for (const line of lines.split("\n")) if (line !== "") log.push(JSON.parse(line) as Record<string, unknown>);
   };
-  const app = await createApp(loadConfig(environment), environment, { write });
+  return { environment, log, app: await createApp(loadConfig(environment), environment, { write }) };
+}
+
+/** Starts Posthorn in this process, for a sixth of what a process costs. What kills it, or looks at its process, needs startPosthorn. */
+export async function startPosthornHere(options: StartOptions): Promise<Posthorn> {
+  const { environment, log, app } = await createHere(options);
   await app.start();
   app.flushLog();
   const url = String(log.find(({ message }) => message === "Posthorn is ready")?.["url"]);
@@ -102,6 +107,20 @@ export async function startPosthornHere(options: StartOptions): Promise<Posthorn
       return ended;
     },
   };
+}
+
+/**
+ * Starts Posthorn in this process with settings that it can't start with.
+ * @returns its log, and the fault: a process logs the message as "start failed" and exits with 1 if the fault is retryable, else with 78
+ */
+export async function failToStartHere(options: StartOptions): Promise<Pick<Posthorn, "log"> & { readonly fault: AppError }> {
+  const { log, app } = await createHere(options);
+  const fault = await app.start().then(
+    () => app.stop().then(() => Promise.reject(new Error("it has started"))),
+    (error: AppError) => error,
+  );
+  app.flushLog();
+  return { log, fault };
 }
 
 const isReady = (url: string) => eventually(async () => (await fetch(`${url}/readyz`)).ok);
