@@ -14,10 +14,12 @@ import { VERSION } from "../../src/config/version.ts";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type ExportedSpan, type OtlpCollector, SPAN_KIND, startOtlpCollector } from "../support/otlp-collector.ts";
-import { type AppOptions, type Bus, connectBus, type PosthornProcess, startPosthorn } from "../support/posthorn.ts";
+import { type AppOptions, type Bus, connectBus, type PosthornProcess, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { replayDeadLetters } from "../support/replay-dead-letters.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 let nats: Server;
 let redis: Server;
@@ -31,7 +33,7 @@ let shared: { readonly posthorn: PosthornProcess; readonly bus: Bus };
 
 beforeAll(async () => {
   [nats, redis, collector] = await Promise.all([startNatsServer(), startRedisServer(), startOtlpCollector()]);
-  shared = await start();
+  shared = await start({ POSTHORN_TARGET_ALLOW: "127.0.0.0/8, ::1/128" });
 });
 afterAll(async () => {
   await shared.bus.close();
@@ -181,7 +183,7 @@ describe("one trace", () => {
     expect(collector.resources).toContainEqual({
       "service.name": "posthorn",
       "service.version": VERSION,
-      "service.instance.id": expect.any(String),
+      "service.instance.id": expect.stringMatching(UUID),
       "deployment.environment.name": "test",
     });
     expect(collector.bodies.join()).not.toContain("s3cret");
@@ -278,6 +280,8 @@ describe("one trace", () => {
     const process = onlyOf(await collector.waitFor(({ name, traceId }) => name.startsWith("process") && traceId === producer.traceId));
     expect([process.parentSpanId, process.attributes["posthorn.redeliveries"]]).toEqual([producer.spanId, 2]);
     expect(parentOf(parentOf(attemptOf(delivered))).spanId).toBe(process.spanId);
+    const replicas = collector.resources.filter((resource) => resource["service.name"] === "posthorn");
+    expect(new Set(replicas.map((resource) => resource["service.instance.id"])).size).toBeGreaterThan(1);
     // What was cut off by the crash was not exported, but the receiver saw the same trace.
     expect(lost?.headers["traceparent"]).toContain(producer.traceId);
   });
@@ -412,7 +416,6 @@ test("an attempt has the size of the whole answer, where there is a way to know 
 
 test("an IPv6 receiver's address is shown without brackets", async () => {
   const six = await startReceiver(answer(200), 0, "::1");
-  ({ posthorn, bus } = await start({ POSTHORN_TARGET_ALLOW: "::1/128" }));
   const app = await install({ webhook_url: `http://[::1]:${six.port}/` });
   await publish();
   const attempt = onlyOf(await collector.waitFor(isAttempt("delivered", app)));
@@ -422,8 +425,7 @@ test("an IPv6 receiver's address is shown without brackets", async () => {
 
 test("a publisher that is not sampled is not recorded, and its trace continues with the same decision", async () => {
   receiver.behave(answer(503));
-  ({ posthorn, bus } = await start());
-  await install({ retry_schedule_s: [0.2] });
+  const app = await install({ retry_schedule_s: [0.2] });
   const headers = natsHeaders();
   headers.set("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
   headers.set("tracestate", "vendor=1");
@@ -438,23 +440,10 @@ test("a publisher that is not sampled is not recorded, and its trace continues w
     expect(request.headers["baggage"]).toBeUndefined();
   }
   expect(new Set(requests.map(({ headers: { traceparent } }) => traceparent)).size).toBe(2);
-  expect(await posthorn.end()).toBe(0);
-  expect(collector.spans.filter(({ traceId }) => traceId === "1af7651916cd43dd8448eb211c80319c")).toEqual([]);
-});
-
-test("a sampler of the settings decides where the publisher has not", async () => {
-  ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
-  await install();
-  const headers = natsHeaders();
-  headers.set("traceparent", "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  // Spans are exported in the order of their ends.
   await publish();
-  await publish(headers);
-  const requests = await receiver.waitFor(2);
-  expect(await posthorn.end()).toBe(0);
-  const traces = requests.map((request) => String(request.headers["traceparent"]).slice(3, 35));
-  const recorded = new Set(collector.spans.map(({ traceId }) => traceId));
-  expect(traces.filter((traceId) => recorded.has(traceId))).toEqual(["2af7651916cd43dd8448eb211c80319c"]);
-  expect(requests.map(flagsOf).sort()).toEqual(["00", "01"]);
+  await collector.waitFor(isAttempt("delivered", app));
+  expect(collector.spans.filter(({ traceId }) => traceId === "1af7651916cd43dd8448eb211c80319c")).toEqual([]);
 });
 
 /** Publishes with this trace context and waits until the receiver's 400 has made it a dead letter. */
@@ -470,11 +459,16 @@ const publishDeadLetter = async (traceparent: string, app: { slug: string }): Pr
 /** A batch that is under way holds up the next one. */
 const isWritten = (look: Redis, key: string): Promise<boolean> => eventually(async () => (await look.keys(`*${key}*`)).length > 0);
 
-test("work on many traces is sampled with those of them that are, where the root sampler says no", async () => {
+test("a sampler of the settings decides where the publisher has not, and work on many traces is sampled with those of them that are", async () => {
   const [sampled, unsampled] = ["3af7651916cd43dd8448eb211c80319c", "4af7651916cd43dd8448eb211c80319c"];
   ({ posthorn, bus } = await start({ OTEL_TRACES_SAMPLER: "parentbased_always_off" }));
-  receiver.behave(answer(400));
   const app = await install();
+  const headers = natsHeaders();
+  headers.set("traceparent", "00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  await publish();
+  await publish(headers);
+  const undecided = [...(await receiver.waitFor(2))];
+  receiver.behave(answer(400));
   const look = new Redis(redis.url);
   await publishDeadLetter(`00-${unsampled}-b7ad6b7169203331-00`, app);
   await isWritten(look, `stores:{${app.slug}}`);
@@ -483,13 +477,18 @@ test("work on many traces is sampled with those of them that are, where the root
   receiver.behave(answer(200));
   look.disconnect();
   expect((await replayDeadLetters(posthorn.api, { app: app.slug })).replayed).toBe(2);
-  const requests = await receiver.waitFor(4);
-  await collector.waitFor(isAttempt("delivered", app));
+  const requests = await receiver.waitFor(6);
+  await collector.waitFor((span) => isAttempt("delivered", app)(span) && span.traceId === sampled);
   const isLinked = (name: string) => (span: ExportedSpan) =>
     span.name === name && (span.links ?? []).some(({ traceId }) => traceId === sampled);
   const replay = onlyOf(await collector.waitFor(isLinked("replay dead letters")));
   const late = onlyOf(await collector.waitFor(isLinked("EVALSHA write-batch")));
   expect(await posthorn.end()).toBe(0);
+
+  const recorded = new Set(collector.spans.map(({ traceId }) => traceId));
+  const traces = undecided.map((request) => String(request.headers["traceparent"]).slice(3, 35));
+  expect(traces.filter((traceId) => recorded.has(traceId))).toEqual(["2af7651916cd43dd8448eb211c80319c"]);
+  expect(undecided.map(flagsOf).sort()).toEqual(["00", "01"]);
 
   const { all, children } = spansOf(sampled);
   const replayed = onlyOf(all.filter(({ attributes }) => attributes["posthorn.detail"] === "replayed"));
@@ -573,14 +572,15 @@ test("spans and metrics are exported as protobuf where the settings ask for it",
 
 test("without OTEL settings nothing is exported", async () => {
   const exports = collector.bodies.length;
-  posthorn = await startPosthorn({ nats, redis });
-  bus = await connectBus(nats, posthorn.prefix);
-  await install();
-  await publish();
+  const silent = await startPosthornHere({ nats, redis });
+  await silent.install({ webhook_url: receiver.url });
+  const aside = await connectBus(nats, silent.prefix);
+  await aside.publish("issue.created", { organization_id: "42", data: {} });
   const [request] = await receiver.waitFor(1);
   expect(request?.headers["traceparent"]).toMatch(/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00$/);
-  expect(await posthorn.end()).toBe(0);
-  expect(posthorn.log.some(({ message }) => message === "exporting by OTLP")).toBe(false);
+  expect(await silent.end()).toBe(0);
+  expect(silent.log.some(({ message }) => message === "exporting by OTLP")).toBe(false);
   expect(collector.spans.filter(({ traceId }) => traceId === String(request?.headers["traceparent"]).slice(3, 35))).toEqual([]);
   expect(exports).toBeGreaterThan(0);
+  await aside.close();
 });
