@@ -30,6 +30,7 @@ if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0 || (isPar
 
 const EVENTS_PER_SECOND = 100;
 const UNWRITTEN_MS = 50;
+const MOST_REPLICAS = 3;
 
 const COLUMNS = [10, 9, 11, 9, 5, 11, 10, 9, 14, 8];
 const print = (...cells: ReadonlyArray<string | number>): void =>
@@ -47,7 +48,7 @@ let failed = false;
 for (const scenario of chosen) {
   const startedAt = performance.now();
   try {
-    const load = { eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS };
+    const load = { eventsPerSecond: EVENTS_PER_SECOND, unwrittenMs: UNWRITTEN_MS, mostReplicas: MOST_REPLICAS };
     const disposition = await runScenarios([scenario], seed, intensity, load);
     const { events, deliveries, requests, lost, duplicated, tooLate, bound, longestDelayMs } = disposition;
     rows.push({ scenario, times: timesOf(scenario), disposition });

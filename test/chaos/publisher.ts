@@ -10,6 +10,8 @@ export interface AckedEvent {
 export interface ChaosPublisher {
   /** By id. */
   readonly acked: ReadonlyMap<string, AckedEvent>;
+  /** How many were published, acknowledged or not. */
+  published(): number;
   /** Publishes events of another type as well, at the same rate. @returns stops it */
   also(type: string): () => void;
   /** Stops publishing and waits until everything published is acknowledged. */
@@ -63,6 +65,7 @@ export async function startPublisher(url: string, prefix: string, eventsPerSecon
 
   return {
     acked,
+    published: () => published,
     also(type) {
       others.add(type);
       return () => void others.delete(type);

@@ -23,6 +23,8 @@ export interface Load {
   readonly eventsPerSecond: number;
   /** Marks are written within this time: 50 ms where nothing else keeps the processors busy. */
   readonly unwrittenMs: number;
+  /** For scenarios that would have more. */
+  readonly mostReplicas: number;
 }
 
 const REPLICAS = 2;
@@ -39,8 +41,11 @@ export function timesOf({ times }: Scenario, share: number): number {
 export async function runScenarios(scenarios: readonly Scenario[], seed: number, share: number, load: Load): Promise<Disposition> {
   const [first] = scenarios;
   if (first === undefined) throw new Error("no scenario");
-  const { on = "servers", duplicates } = first;
-  const other = scenarios.find((one) => (one.on ?? "servers") !== on || one.duplicates !== duplicates);
+  const { duplicates } = first;
+  const { on = "servers" } = scenarios.find((one) => one.on !== undefined) ?? first;
+  // A small store is large enough for the events of other scenarios.
+  const fits = (one: Scenario): boolean => one.on === on || (one.on === undefined && on !== "cluster");
+  const other = scenarios.find((one) => !fits(one) || one.duplicates !== duplicates);
   if (other !== undefined) throw new Error(`${first.name} and ${other.name} can't run in one world`);
   const stage = await startStage(
     on,
@@ -48,12 +53,15 @@ export async function runScenarios(scenarios: readonly Scenario[], seed: number,
   );
   try {
     const { natsUrl, redisUrl, settings } = stage;
-    const replicas = Math.max(...scenarios.map((one) => one.replicas ?? REPLICAS));
+    const replicas = Math.min(load.mostReplicas, Math.max(...scenarios.map((one) => one.replicas ?? REPLICAS)));
     return await runWorld({ seed, natsUrl, redisUrl, settings, replicas, ...load }, async (world) => {
       for (const scenario of scenarios) {
         if (scenario !== first && duplicates === "none") await world.arrived();
         for (const receiver of world.receivers) await receiver.feel("well");
+        const before = world.counts();
         await scenario.inject(world, timesOf(scenario, share), stage);
+        const now = world.counts();
+        if (now.events === before.events || now.requests === before.requests) throw new Error(`${scenario.name} has met no delivery`);
       }
     });
   } finally {

@@ -286,6 +286,7 @@ export const SCENARIOS: readonly Scenario[] = [
         else if (fault === 3) await withoutRedis(() => redis.kill().then(() => redis.restart()));
         else for (const receiver of receivers) await receiver.feel(chance.pick([...MOODS, "well"]));
       }
+      await wait(500);
       for (const receiver of receivers) await receiver.feel("well");
     },
   },

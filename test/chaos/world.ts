@@ -21,7 +21,10 @@ export interface World {
   readonly receivers: readonly Recorder[];
   readonly manager: JetStreamManager;
   readonly prefix: string;
+  /** So long, and until another event was published: every fault that lasts meets one. */
   wait(ms: number): Promise<void>;
+  /** Events published and requests received so far. */
+  counts(): { readonly events: number; readonly requests: number };
   /** Waits until what was published so far has arrived. */
   arrived(): Promise<void>;
   /** kill -9 of one replica and a new one in its place. What it may have left without a mark raises the bound. */
@@ -196,17 +199,24 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       const said = victim.log.filter(({ level, message }) => level !== "info" || message === "stopping" || message === "stopped");
       throw new Error(`a replica that was told to stop ended with ${code}; its last warnings: ${JSON.stringify(said.slice(-10))}`);
     };
+    const published = publisher.published;
+    const wait = async (ms: number): Promise<void> => {
+      const before = published();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await eventually(() => published() > before);
+    };
     await faults({
       chance,
       receivers: receivers.slice(0, RECEIVERS),
       manager,
       prefix,
-      wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      wait,
+      counts: () => ({ events: published(), requests: requests() }),
       async arrived() {
-        const published = [...(publisher?.acked ?? [])];
-        const isMissing = ([id, { type }]: (typeof published)[number]): boolean =>
+        const acked = [...(publisher?.acked ?? [])];
+        const isMissing = ([id, { type }]: (typeof acked)[number]): boolean =>
           receivers.some(({ delivered }, at) => wants(at, type) && !delivered.has(idOf(id, type, at)));
-        await untilQuiet(() => published.filter(isMissing).length, requests, quietMs);
+        await untilQuiet(() => acked.filter(isMissing).length, requests, quietMs);
       },
       killOne: () => replace(kill),
       killOwner: () => replace(kill, processes.indexOf(ownerOf(processes))),
@@ -223,7 +233,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
         const victim = chance.pick(processes);
         victim.child.kill("SIGSTOP");
         for (const receiver of receivers) bound += receiver.unsettled(unwrittenNow());
-        await new Promise((resolve) => setTimeout(resolve, ms));
+        await wait(ms);
         victim.child.kill("SIGCONT");
       },
       setClockOfOne: () => void chance.pick(processes).child.kill("SIGUSR2"),
@@ -245,7 +255,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
       async flap(ms) {
         const uuid = chance.pick(uuids);
         await processes[0]?.api("POST", `/v1/installations/${uuid}/disable`);
-        await new Promise((resolve) => setTimeout(resolve, ms));
+        await wait(ms);
         await processes[0]?.api("POST", `/v1/installations/${uuid}/enable`);
       },
       async handedOutAnew(fault) {
@@ -272,6 +282,7 @@ export async function runWorld(options: WorldOptions, faults: (world: World) => 
     };
     const missing = (): number => lostNow().length;
     await untilQuiet(missing, requests, quietMs);
+    await new Promise((resolve) => setTimeout(resolve, AFTERMATH_MS));
 
     const failed = logs.flat().filter(({ message, outcome }) => message === "delivery.attempted" && outcome !== "delivered");
     const failedSpans = new Set(failed.map((line) => String(line["span_id"])));
@@ -369,5 +380,4 @@ async function untilQuiet(missing: () => number, requests: () => number, quietMs
     if (Date.now() - since > quietMs) return;
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
-  await new Promise((resolve) => setTimeout(resolve, AFTERMATH_MS));
 }
