@@ -122,7 +122,7 @@ describeInBrowser("the apps", () => {
   });
 
   test("can be gone through with the keyboard alone", async () => {
-    const { page, close } = await open();
+    const { page, close } = await open("#/", { isLoaded: true });
     await page.getByRole("link", { name: "Ledger" }).waitFor();
     await page.keyboard.press("Tab");
     await eventually(() => page.evaluate(() => document.activeElement?.textContent === "Skip to content"));

@@ -147,13 +147,12 @@ describeInBrowser("the page offers exactly what the token covers", () => {
       { hash: "#/events/parked", ready: ".explained-event" },
       { hash: "#/events/refused", ready: ".explained-event" },
     ] as const;
-    expect(await visit(await tokenOf("organizations/contoso", scope), seen)).toEqual([
+    const token = await tokenOf("organizations/contoso", scope);
+    expect(await visit(token, seen)).toEqual([
       ...[installations, installations, [], [], letters, [], [], []],
       ...[waiting, letters.slice(0, 1)],
     ]);
-    expect(await navigation(await tokenOf("organizations/contoso", scope))).toEqual([
-      ...["Installations", "Events", "Deliveries", "Dead letters", "Timeline"],
-    ]);
+    expect(await navigation(token)).toEqual(["Installations", "Events", "Deliveries", "Dead letters", "Timeline"]);
   });
 
   test("the reach of a token, however long in words, fits a phone", async () => {

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Locator, type Page, type Request } from "playwright-core";
+import { type Browser, chromium, type Disposable, type Locator, type Page, type Request } from "playwright-core";
 import { describe, expect } from "vitest";
 import { findBrowser } from "../../scripts/set-up.mjs";
 import { countDescendants } from "./costs/processor-time.ts";
@@ -37,6 +37,8 @@ export interface OpenOptions {
   readonly timezone?: string;
   /** Log lines that belong to the test, such as those of answers that are errors. */
   readonly expected?: RegExp;
+  /** Loads the page even if another test has left it as it was loaded. */
+  readonly isLoaded?: true;
 }
 
 export interface Opened {
@@ -48,33 +50,73 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-/** Pages that no test uses, each in a context of its own, by browser and time zone: a new one takes as much as a short test. */
-const idle = new WeakMap<Browser, Map<string, Page[]>>();
-
-function idlePages(browser: Browser, timezone: string): Page[] {
-  const ofBrowser = idle.get(browser) ?? new Map<string, Page[]>();
-  idle.set(browser, ofBrowser);
-  const pages = ofBrowser.get(timezone) ?? [];
-  ofBrowser.set(timezone, pages);
-  return pages;
+/** A page in a context of its own: a new one takes as much as a short test. */
+interface Tab {
+  readonly page: Page;
+  /** Base and token of the document, which is as it was loaded; null: none. To load it takes three times as much as to show another view. */
+  document: string | null;
+  signIn: Disposable | null;
 }
 
-async function newPage(browser: Browser, timezone: string): Promise<Page> {
+/** Tabs that no test uses, by browser and time zone. */
+const idle = new WeakMap<Browser, Map<string, Tab[]>>();
+
+function idleTabs(browser: Browser, timezone: string): Tab[] {
+  const ofBrowser = idle.get(browser) ?? new Map<string, Tab[]>();
+  idle.set(browser, ofBrowser);
+  const tabs = ofBrowser.get(timezone) ?? [];
+  ofBrowser.set(timezone, tabs);
+  return tabs;
+}
+
+async function newTab(browser: Browser, timezone: string): Promise<Tab> {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: timezone });
   context.setDefaultTimeout(60_000);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  return context.newPage();
+  const page = await context.newPage();
+  await page.addInitScript({ content: LAZY_AXE });
+  return { page, document: null, signIn: null };
+}
+
+/** Leaves the tab as a new one. */
+async function empty(tab: Tab): Promise<void> {
+  await tab.signIn?.dispose();
+  await tab.page.evaluate(() => {
+    sessionStorage.clear();
+    localStorage.clear();
+  });
+  await tab.page.goto("about:blank");
+  tab.document = tab.signIn = null;
+}
+
+/** A view that asks for nothing and shows nothing of what another has shown. */
+const NOWHERE = "#/nowhere";
+
+/** Shows another view of the same document. */
+async function show(page: Page, hash: string): Promise<void> {
+  await page.evaluate(
+    (to) =>
+      new Promise<void>((resolve) => {
+        const before = location.href;
+        location.hash = to;
+        if (location.href === before) return resolve();
+        addEventListener("hashchange", () => requestAnimationFrame(() => setTimeout(resolve)), { once: true });
+      }),
+    hash,
+  );
 }
 
 /** @param base where the dashboard is, with a slash at its end */
 export async function openDashboard(browser: Browser, base: string, hash = "#/", options: OpenOptions = {}): Promise<Opened> {
-  const { width = 1280, scheme = "light", token, timezone = "UTC", expected } = options;
-  const pages = idlePages(browser, timezone);
-  const page = pages.pop() ?? (await newPage(browser, timezone));
+  const { width = 1280, scheme = "light", token, timezone = "UTC", expected, isLoaded = false } = options;
+  const tabs = idleTabs(browser, timezone);
+  const tab = tabs.pop() ?? (await newTab(browser, timezone));
+  const { page } = tab;
+  const document = `${base} ${token}`;
+  if (tab.document !== null && (tab.document !== document || isLoaded)) await empty(tab);
   await page.setViewportSize({ width, height: width < 600 ? 844 : 860 });
   await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
   await page.mouse.move(0, 0);
-  const signIn = token === undefined ? null : await page.addInitScript((value) => sessionStorage.setItem("posthorn-token", value), token);
   const troubles: string[] = [];
   const trouble = (text: string): void => {
     if (!expected?.test(text)) troubles.push(text);
@@ -85,31 +127,32 @@ export async function openDashboard(browser: Browser, base: string, hash = "#/",
   });
   const calls = new Set<Request>();
   underWay.set(page, calls);
+  // The result of an action is shown for a while, and an expected error may come again.
+  let isAsLoaded = expected === undefined;
   page.on("request", (request) => {
     if (!request.url().startsWith(base)) trouble(`request to ${request.url()}`);
     if (!request.url().endsWith("/live")) calls.add(request);
+    isAsLoaded &&= request.method() === "GET";
   });
   for (const end of ["requestfinished", "requestfailed"] as const)
     page.on(end as "requestfinished", (request) => void calls.delete(request));
-  const goto = async (to: string): Promise<void> => {
-    await page.goto(base + to);
-  };
-  await goto(hash);
+  if (tab.document === null) {
+    if (token !== undefined) tab.signIn = await page.addInitScript((value) => sessionStorage.setItem("posthorn-token", value), token);
+    await page.goto(base + hash);
+    tab.document = document;
+  } else {
+    await show(page, hash);
+  }
   return {
     page,
     troubles,
-    goto,
+    goto: (to) => show(page, to),
     async close() {
       page.removeAllListeners();
-      await signIn?.dispose();
       await page.unrouteAll();
-      // As a new tab would find it.
-      await page.evaluate(() => {
-        sessionStorage.clear();
-        localStorage.clear();
-      });
-      await page.goto("about:blank");
-      pages.push(page);
+      isAsLoaded &&= (await page.evaluate(() => sessionStorage.length + localStorage.length)) === (token === undefined ? 0 : 1);
+      await (isAsLoaded ? show(page, NOWHERE) : empty(tab));
+      tabs.push(tab);
       expect(troubles).toEqual([]);
     },
   };
@@ -129,16 +172,17 @@ export async function settled(page: Page): Promise<void> {
   });
 }
 
-const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+/** Sent once for all documents of a page, and run in those that are checked. */
+const LAZY_AXE = `globalThis.runAxe = () => { ${readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8")} }`;
 /** A rule's impact is that of its findings: rules of less are not looked at. */
-const SERIOUS = `axe.run(document, {
+const SERIOUS = `if (!globalThis.axe) runAxe();
+axe.run(document, {
   resultTypes: ["violations"],
   rules: Object.fromEntries(axe._audit.rules.filter(({ impact }) => !["serious", "critical"].includes(impact)).map(({ id }) => [id, { enabled: false }])),
 })`;
 
 /** Serious and critical findings of axe-core, in words. */
 export async function findings(page: Page): Promise<string[]> {
-  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(AXE);
   const { violations } = (await page.evaluate(SERIOUS)) as {
     violations: Array<{ id: string; help: string; nodes: Array<{ html: string; failureSummary: string }> }>;
   };
