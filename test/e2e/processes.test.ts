@@ -76,10 +76,12 @@ test("a replacement that can't start during an outage ends no other worker, and 
   const [killed = 0, survivor] = workersOf(posthorn);
   await ownRedis.kill();
   process.kill(killed, "SIGKILL");
-  const said = "a worker process ended; another one starts";
-  await eventually(() => posthorn.log.some(({ message, exit_code: code }) => message === said && code === 1));
+  const ended = () => posthorn.log.filter(({ message }) => message === "a worker process ended; another one starts");
+  await eventually(() => ended().some(({ pid }) => pid === killed));
   await bus.publish("issue.created", { id: "during", organization_id: "42", data: {} });
   await eventually(() => receiver.requests.length === 1);
+  // Each one that can't start makes the pause before the next one longer.
+  await eventually(() => ended().some(({ exit_code: code }) => code === 1));
   expect(workersOf(posthorn)).toContain(survivor);
 
   await ownRedis.restart();
