@@ -51,11 +51,15 @@ interface Platform {
   changesOf(app: string): Promise<Array<{ id: string; type: string; data: Record<string, unknown> }>>;
 }
 
-async function twoReplicas(
-  { onTestFinished }: Finishing,
-  store: Server = redis,
-  startOne: (options: StartOptions) => Promise<Posthorn> = startPosthornHere,
-): Promise<Platform> {
+interface Replicas {
+  readonly store?: Server;
+  readonly startOne?: (options: StartOptions) => Promise<Posthorn>;
+  /** They follow a clock that the test sets. */
+  readonly hasClock?: boolean;
+}
+
+async function twoReplicas({ onTestFinished }: Finishing, given: Replicas = {}): Promise<Platform> {
+  const { store = redis, startOne = startPosthornHere, hasClock = false } = given;
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const bus = await connectBus(nats, prefix);
   const clock = createTestClock();
@@ -66,7 +70,7 @@ async function twoReplicas(
     replicas: [],
     anHourLater: () => clock.advance(HOUR_MS, platform.replicas),
     async start() {
-      const posthorn = await startOne({ nats, redis: store, prefix, settings: clock.settings });
+      const posthorn = await startOne({ nats, redis: store, prefix, settings: hasClock ? clock.settings : {} });
       onTestFinished(async () => void (await posthorn.end()));
       return posthorn;
     },
@@ -92,7 +96,7 @@ test.concurrent.for(["app", "none"])(
     };
     const receiver = await aReceiver(context, refusesFirst(3_600));
     const neighbour = await aReceiver(context, refusesFirst(1));
-    const { bus, replicas, publish, changesOf, anHourLater } = await twoReplicas(context);
+    const { bus, replicas, publish, changesOf, anHourLater } = await twoReplicas(context, { hasClock: true });
     const [replica, other] = replicas as [Posthorn, Posthorn];
     const { slug, uuid } = await replica.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [] });
     const beside = await replica.install({ webhook_url: neighbour.url });
@@ -143,11 +147,12 @@ test.concurrent.for(["app", "none"])(
 test.concurrent("a throttle of more than 10 s is announced once, outlasts kill -9 of every replica, and loses nothing", async (context) => {
   const receiver = await aReceiver(context, answer(503, "busy", { "retry-after": "3600" }));
   const processes: PosthornProcess[] = [];
-  const platform = await twoReplicas(context, redis, async (options) => {
+  const startOne = async (options: StartOptions): Promise<Posthorn> => {
     const posthorn = await startPosthorn(options);
     processes.push(posthorn);
     return posthorn;
-  });
+  };
+  const platform = await twoReplicas(context, { startOne, hasClock: true });
   const { bus, publish, changesOf, start, anHourLater } = platform;
   const { slug } = await (platform.replicas[0] as Posthorn).install({ webhook_url: receiver.url });
   await publish(slug, 0, 1);
@@ -244,7 +249,7 @@ test.concurrent("with rate_limit it refuses none, over both replicas, and Redis 
   const receiver = await aReceiver(context, behaviour);
   const store = await startRedisServer();
   context.onTestFinished(store.stop);
-  const { replicas, publish } = await twoReplicas(context, store);
+  const { replicas, publish } = await twoReplicas(context, { store });
   const { slug } = await (replicas[0] as Posthorn).install({ webhook_url: receiver.url, rate_limit: { per_s: 20 } });
   await publish(slug, 0, 300);
   await receiver.waitFor(150);
