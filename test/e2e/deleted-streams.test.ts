@@ -120,6 +120,7 @@ describe.each([
     if (name === "PARKED" || name === "DEAD_LETTERS") {
       await eventually(async () => (await posthorn.api("GET", "/v1/overview")).body.problems[0]?.code === "NATS_UNREACHABLE");
     }
+    // After 5 s of real time: with a settable clock the file takes half of the time, and more of the processor.
     await eventually(isReady);
     expect(await metric(`posthorn_dependency_up{dependency="${dependency}"} 1`)).toBe(true);
     expect((await manager.streams.info(streamOf(name))).config.retention).toBe(

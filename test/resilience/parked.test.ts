@@ -522,7 +522,8 @@ describe.concurrent("a retry", () => {
     for (let n = 0; n < 20; n++) await bus.publish("issue.created", event(n));
     await eventually(async () => (await handedOut()) === 20);
     const other = await start(settings);
-    // The issues are due 11 s before the alert, and that 8 s before the comments leave their tier.
+    // The issues are due 11 s before the alert, and that 8 s before the comments leave their tier. All of it is real time: a busy machine
+    // needs some between them, and the tiers' order is what is shown.
     await sleep(20_000);
     await bus.publish("metric_alert.critical", event(20));
     await Promise.all(upTo(260).map((n) => bus.publish("comment.created", event(100 + n))));

@@ -528,7 +528,7 @@ describe.concurrent("a message in hand", () => {
     const isOk = (at: number): boolean => at >= failed;
     await eventually(() => countDelivered() === 40);
     one.child.kill("SIGCONT");
-    // Longer than what it had in its hands would wait.
+    // Longer than what it had in its hands would wait, in real time: it was suspended, and its own clocks did not stop.
     await new Promise((resolve) => setTimeout(resolve, 6_000));
     countDelivered();
     // The attempt that was under way when it was suspended.
