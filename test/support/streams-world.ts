@@ -9,7 +9,7 @@ import type { JetStreamManager, KV } from "nats";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { deliveryIdOf } from "./builders.ts";
 import { eventually } from "./eventually.ts";
-import { type Bus, connectBus, type PosthornProcess, startPosthorn } from "./posthorn.ts";
+import { type Bus, connectBus, type Posthorn, startPosthorn, startPosthornHere } from "./posthorn.ts";
 import type { Server } from "./servers.ts";
 
 export const MOODS = ["ok", "slow", "fails", "later", "rejects", "gone", "resets"] as const;
@@ -22,6 +22,8 @@ export interface AppMembers {
 
 export interface WorldOptions {
   readonly replicas: number;
+  /** Replicas are processes of their own, which can be killed. */
+  readonly killing: boolean;
   /** Whether failures open the app's circuit. */
   readonly circuit: boolean;
   /** Concurrent attempts of one replica. */
@@ -79,6 +81,9 @@ const SLOW_ANSWER_MS = 250;
 export const TYPE = "issue.created";
 const CIRCUIT_LEFT = "the circuit is not closed";
 const OPEN_END = Number.POSITIVE_INFINITY;
+
+/** `end` takes a signal where it is a process. */
+type Replica = Posthorn & { end(signal: "SIGTERM" | "SIGKILL"): Promise<number | null> };
 
 export type StreamsWorld = Awaited<ReturnType<typeof startStreamsWorld>>;
 
@@ -162,13 +167,13 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
   });
 
   // Replicas
-  const replicas: Array<PosthornProcess | null> = Array.from({ length: options.replicas }, () => null);
-  const everStarted: PosthornProcess[] = [];
-  const living = (): PosthornProcess[] => replicas.filter((replica) => replica !== null);
+  const replicas: Array<Replica | null> = Array.from({ length: options.replicas }, () => null);
+  const everStarted: Replica[] = [];
+  const living = (): Replica[] => replicas.filter((replica) => replica !== null);
 
   const start = async (at: number): Promise<void> => {
     if (replicas[at] !== null) return;
-    const replica = await startPosthorn({
+    const replica: Replica = await (options.killing ? startPosthorn : startPosthornHere)({
       ...servers,
       prefix,
       settings: {
