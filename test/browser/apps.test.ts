@@ -1,7 +1,7 @@
 /** The list of apps in a browser: nothing, something, and a thousand. */
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { describeInBrowser, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
+import { describeInBrowser, emptyIdleTabs, findings, openDashboard, pictures, startBrowser, textOf } from "../support/browser.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
 
@@ -32,6 +32,7 @@ describeInBrowser("the apps", () => {
 
   test("are shown with their condition, their numbers and what waits for them, those in trouble first", async () => {
     const { register, deliver, call } = platform;
+    await emptyIdleTabs(browser);
     await register("linear-sync", "ok", { name: "Linear Sync" }, ["northwind", "contoso"]);
     await register("pager", "ok", { name: "Pager Relay" });
     await register("old-crm", "gone", { name: "Old CRM" }, ["northwind", "contoso"]);
@@ -172,6 +173,7 @@ describeInBrowser("the apps", () => {
   });
 
   test("may be a thousand", async () => {
+    await emptyIdleTabs(browser);
     const slugs = Array.from({ length: 1_000 }, (_, n) => `many-${String(n).padStart(4, "0")}`);
     for (let from = 0; from < slugs.length; from += 50) {
       await Promise.all(slugs.slice(from, from + 50).map((slug) => platform.register(slug, "ok", { name: `Many ${slug.slice(5)}` }, [])));
