@@ -91,7 +91,7 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
     }
     const waiting = index.orderBy() === "none" ? waitsUntil(entry.retryAt, delivery, clock.now()) : null;
     if (waiting !== null) return retry(entry, waiting);
-    const handOut = poisonLimit.attempt(delivery);
+    const handOut = poisonLimit.attempt({ delivery, source: entryStore.sourceOf(entry) });
     try {
       await attempt(entry, delivery, handOut);
     } finally {

@@ -61,9 +61,9 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
 
   /** @returns whether the queue may be read further */
   const handleOne = async (queue: ParkedQueue, parked: ParkedDelivery, { token }: Fence): Promise<boolean> => {
-    const { source, delivery } = parked;
+    const { source } = parked;
     const isOurs = (): boolean => fenceNow()?.token === token;
-    const handOut = poisonLimit.attempt(delivery);
+    const handOut = poisonLimit.attempt(parked);
     inFlight.add(source.sequence);
     let isDone = false;
     try {

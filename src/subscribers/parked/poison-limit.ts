@@ -2,9 +2,10 @@
  * Recognizes a delivery that kills the owner of the queues each time it is decoded or attempted. The owner reads without a consumer that
  * would count redeliveries, so hand-outs are counted in Redis (storage/hand-outs.ts).
  *
- * POISON-1  Only suspects are counted: messages that were stored, and deliveries whose events were, when an owner took over from one that
- *           had not released its lease. Everything else costs nothing. The deliveries with which broken integrations are probed are always
- *           counted.
+ * POISON-1  Only suspects are counted. A message is a suspect if it was stored when an owner took over from one that had not released its
+ *           lease. A delivery is one if the message that holds it is, or, in its first run, if its event was in the stream then: its message
+ *           may be younger. The event of a resend or replay says nothing, because it is always old. Everything else costs nothing. The
+ *           deliveries with which broken integrations are probed are always counted.
  * POISON-2  A hand-out counts from just before the attempt until its outcome is stored, or from just before the decoding to its end. If the
  *           process survives it, however it ends, nothing is left of the count; if no attempt follows, the count is as it was. After a stop
  *           has begun nothing counts. While the count is unknown, nothing is poison.
@@ -30,6 +31,11 @@ export type Suspects = Readonly<Record<string, number>>;
 export type PoisonLimit = ReturnType<typeof createPoisonLimit>;
 
 type ReadMessage = Pick<MessageRef, "stream" | "sequence">;
+
+interface HeldDelivery {
+  readonly delivery: Delivery;
+  readonly source: ReadMessage;
+}
 
 /** With the first hand-out, which is not counted, as many as a consumer's message has. */
 const MOST_IN_VAIN = 10;
@@ -87,8 +93,10 @@ export function createPoisonLimit(counts: HandOutCounts, events: string) {
     };
   };
 
-  const ofSuspect = (handedOut: HandedOut): HandOut | null =>
-    handedOut.sequence <= (suspects[handedOut.stream] ?? 0) ? handOutOf(handedOut) : null;
+  const isSuspect = ({ stream, sequence }: ReadMessage): boolean => sequence <= (suspects[stream] ?? 0);
+  /** POISON-1. */
+  const isOfSuspectEvent = ({ replay, eventSequence }: Delivery): boolean =>
+    replay === null && eventSequence !== null && isSuspect({ stream: events, sequence: eventSequence });
   const asRead = ({ stream, sequence }: ReadMessage): HandedOut => ({ stream, sequence, dedupKey: null });
   const asAttempted = (delivery: Delivery): HandedOut => ({
     ...{ stream: events, sequence: delivery.eventSequence ?? 0, dedupKey: dedupKeyOf(delivery) },
@@ -100,9 +108,10 @@ export function createPoisonLimit(counts: HandOutCounts, events: string) {
       suspects = upTo;
     },
     /** A message that is read. Null: not a suspect. */
-    reading: (message: ReadMessage): HandOut | null => ofSuspect(asRead(message)),
-    /** Null: not a suspect. */
-    attempt: (delivery: Delivery): HandOut | null => ofSuspect(asAttempted(delivery)),
+    reading: (message: ReadMessage): HandOut | null => (isSuspect(message) ? handOutOf(asRead(message)) : null),
+    /** A delivery and the message that holds it. Null: not a suspect. */
+    attempt: ({ delivery, source }: HeldDelivery): HandOut | null =>
+      isSuspect(source) || isOfSuspectEvent(delivery) ? handOutOf(asAttempted(delivery)) : null,
     /** A probe, which is rare: counted whatever it is. */
     probe: {
       reading: (message: ReadMessage): HandOut => handOutOf(asRead(message)),

@@ -121,13 +121,43 @@ test("those that were handed out in vain several times take turns, so that one a
   expect([redis.found.has(1), redis.found.get(2)]).toEqual([false, 8]);
 });
 
-test("a delivery that is stored while it waits for its attempt is counted further, and its replay is not", async () => {
+const inEvents = (sequence: number) => ({ stream: "EVENTS", sequence });
+
+test("a delivery that is stored while it waits for its attempt is counted further", async () => {
   const redis = counts();
   const limit = createPoisonLimit(redis, "EVENTS");
   limit.suspect({ EVENTS: 7, PARKED: 3 });
   const delivery = aDelivery({ eventSequence: 7 });
-  for (const again of [delivery, { ...delivery, stores: 1, firstParkedAt: 0 }, { ...delivery, replay: "dead-letter-1-0" }])
-    await limit.attempt(again)?.begin();
-  expect([...redis.found.values()]).toEqual([2, 1]);
-  expect(limit.attempt({ ...delivery, eventSequence: 8 })).toBeNull();
+  await limit.attempt({ delivery, source: inEvents(7) })?.begin();
+  await limit.attempt({ delivery: { ...delivery, stores: 1, firstParkedAt: 0 }, source: message(4) })?.begin();
+  expect([...redis.found.values()]).toEqual([2]);
+  expect(limit.attempt({ delivery: { ...delivery, eventSequence: 8 }, source: inEvents(8) })).toBeNull();
+});
+
+test("a replay is a suspect only if it was stored before the owner took over, and is counted for itself", async () => {
+  const redis = counts();
+  const limit = createPoisonLimit(redis, "EVENTS");
+  limit.suspect({ EVENTS: 1_000, PARKED: 50 });
+  const delivery = aDelivery({ eventSequence: 10 });
+  const replay = { ...delivery, replay: "dead-letter-1-0" };
+  for (const held of [delivery, replay]) await limit.attempt({ delivery: held, source: message(50) })?.begin();
+  expect([...redis.found.values()]).toEqual([1, 1]);
+  expect(limit.attempt({ delivery: replay, source: message(51) })).toBeNull();
+});
+
+test("a stored delivery that names no event is a suspect by its message alone", () => {
+  const limit = createPoisonLimit(counts(), "EVENTS");
+  const isSuspect = (sequence: number) =>
+    limit.attempt({ delivery: aDelivery({ eventSequence: null }), source: message(sequence) }) !== null;
+  expect(isSuspect(1)).toBe(false);
+  limit.suspect({ EVENTS: 7, PARKED: 3 });
+  expect([isSuspect(3), isSuspect(4)]).toEqual([true, false]);
+});
+
+test("a stored delivery is a suspect also when the events stream was created again, with smaller sequences", () => {
+  const limit = createPoisonLimit(counts(), "EVENTS");
+  limit.suspect({ EVENTS: 0, PARKED: 50 });
+  const isSuspect = (sequence: number) =>
+    limit.attempt({ delivery: aDelivery({ eventSequence: 5_000 }), source: message(sequence) }) !== null;
+  expect([isSuspect(50), isSuspect(51)]).toEqual([true, false]);
 });
