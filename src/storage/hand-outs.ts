@@ -5,7 +5,11 @@ import type { RedisClient } from "./redis.ts";
 /** Longer than any pause between two hand-outs of the same message. */
 const TTL_S = 7 * 86_400;
 
-const ADD = "local count = redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('EXPIRE', KEYS[1], ARGV[2]) return count";
+/** Never below zero: a hand-out may be given back after the end of another one, which has forgotten both. */
+const ADD = `
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+if count > 0 then redis.call('EXPIRE', KEYS[1], ARGV[2]) else redis.call('DEL', KEYS[1]) end
+return count`;
 
 interface HandedOut {
   readonly stream: string;
