@@ -87,7 +87,7 @@ export function wireSubscribers(given: Given) {
   const stopKeys = createStopKeys({ ...given, registry: index, streams: deliveryStreams, deadLetterOf });
   const queueOwner = createQueueOwner({
     ...{ ...handling, attemptParked, backlog, isFlowing, readEvent, records: registryStore, orderRecords, replica },
-    ...{ poisonLimit, deadLetterOf, heldBytes: createHeldBytes(config.readAhead) },
+    ...{ poisonLimit, deadLetterOf, heldBytes: createHeldBytes(config.readAhead), readAnyEvent: createReadEvent(names, null) },
     stateOf: parkedQueues.stateOf,
     countOf: (queue) => (mayLoseMessages(nats) ? Number.POSITIVE_INFINITY : parkedQueues.count(queue)),
     busyQueues: parkedQueues.busyQueues,

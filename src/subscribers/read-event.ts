@@ -4,7 +4,8 @@ import type { ConsumedMessage } from "../jetstream/message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { type EventLimits, type ReadEvent, readEvent } from "../model/event-reader.ts";
 
-export function createReadEvent(names: Subjects, limits: EventLimits): (message: ConsumedMessage) => ReadEvent {
+/** @param limits null: none */
+export function createReadEvent(names: Subjects, limits: EventLimits | null): (message: ConsumedMessage) => ReadEvent {
   return (message) => {
     const type = names.parseEvent(message.subject);
     if (type === null) return { ok: false, problem: `subject: found ${message.subject}, wanted ${names.event("<resource>", "<action>")}` };
@@ -16,6 +17,6 @@ export function createReadEvent(names: Subjects, limits: EventLimits): (message:
       fallbackId: `${message.stream}:${message.sequence}`,
       storedAt: message.storedAt,
     };
-    return readEvent(raw, limits);
+    return readEvent(raw, limits ?? undefined);
   };
 }

@@ -258,6 +258,25 @@ describe("an event", () => {
   });
 });
 
+test("events of an ordered app over the limit of one of two replicas are delivered or dead letters, never lost", async () => {
+  // The first is the owner of ordered apps; events are read by both.
+  const small = await startPosthornHere({ nats, redis, settings: { POSTHORN_MAX_EVENT_SIZE: "2KiB" } });
+  const large = await startPosthornHere({ nats, redis, prefix: small.prefix });
+  const { slug } = await small.install({ webhook_url: receiver.url, ordered: true, max_in_flight: 1 });
+  const ofPrefix = await connectBus(nats, small.prefix);
+  await eventually(async () => (await large.api("GET", `/v1/apps/${slug}`)).status === 200);
+  const ids = Array.from({ length: 20 }, (_, n) => `large-${n}`);
+  for (const id of ids) await ofPrefix.publish("issue.created", { id, organization_id: "42", data: { text: "x".repeat(3_000) } });
+  await ofPrefix.publish("issue.created", { organization_id: "42", data: { is: "last" } });
+  await eventually(() => receiver.requests.some(({ body }) => String(body).includes('"last"')));
+  const found = async () =>
+    (await small.api("GET", "/v1/dead-letters?limit=100")).body.items.map((item: Record<string, string>) => item["error"]);
+  await eventually(async () => (await found()).length === ids.length);
+  for (const error of await found()) expect(error).toMatch(/^body: found 3\d+ bytes, wanted at most 2048$/);
+  await ofPrefix.close();
+  await Promise.all([small.end(), large.end()]);
+});
+
 test("a rotated secret overlaps for as long as the setting says, with both signatures", async () => {
   const { body } = await call("POST", "/v1/apps/acme/secret/rotate");
   const minutes = (Date.parse(body.previous_valid_until as string) - Date.now()) / 60_000;

@@ -43,6 +43,8 @@ export interface OrderReaderDependencies extends PullConsumerDependencies {
   readonly names: Subjects;
   readonly registry: Pick<RegistryView, "app">;
   readonly readEvent: (message: ConsumedMessage) => ReadEvent;
+  /** Without limits. */
+  readonly readAnyEvent: (message: ConsumedMessage) => ReadEvent;
   readonly match: (event: Event) => readonly Installation[];
   /** The term's lease runs. Nothing is read after it: an event that nobody takes would count as done. */
   readonly isHeld: () => boolean;
@@ -61,11 +63,14 @@ const MAX_HELD = 2_048;
 const MAX_ASKED = 128;
 /** Events that stay missing although they were read again this often are passed over. */
 const MAX_RESTARTS = 5;
+/** The events' own consumer counts by event, too: what is dropped here must not hide a crash there. */
+const NO_GIVE_BACKS = { note() {}, mayGiveBack: () => true, count: async () => 0 };
 
 export function createOrderReader(dependencies: OrderReaderDependencies, { term, from }: { readonly term: string; readonly from: number }) {
-  const { manager, names, registry, readEvent, match, isHeld, isTaken, accept, poisonLimit, giveUp, logger } = dependencies;
+  const { manager, names, registry, isHeld, accept, poisonLimit, giveUp, logger } = dependencies;
   const stream = names.streams.events;
   const settings = orderConsumer(names, term);
+  const takenOf = createTakenOf(dependencies);
   const events = createHeldEvents();
   const recent = createRecentDeliveries();
   let readTo = from - 1;
@@ -83,19 +88,21 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     restarts.done();
   };
 
-  const read = (message: ConsumedMessage): void => {
+  /** @returns why the event has to go to dead letters; null: it does not, and has been read */
+  const read = (message: ConsumedMessage): string | null => {
     const { sequence } = message;
-    const found = readEvent(message);
-    // The events' own consumer sends it to dead letters if it can't be read.
-    const installations = found.ok ? match(found.event).filter(({ app }) => isTaken(app, sequence)) : [];
+    const { event, installations, problem } = takenOf(message);
+    if (problem !== null) return problem;
     const mayBeDone = message.deliveries > 1 || sequence <= suspectUpTo || sequence <= readTo;
     readTo = Math.max(readTo, sequence);
-    if (!found.ok || installations.length === 0) return message.ack();
-    const heldEvent = events.hold(message, installations.length);
-    for (const { app, uuid } of installations) {
-      const delivery = newDelivery(found.event, app, uuid, sequence, registry.app(app)?.createdAt ?? null);
-      accept(delivery, heldEvent, recent.isAgain(delivery) || mayBeDone);
-    }
+    if (event !== null && installations.length > 0) {
+      const heldEvent = events.hold(message, installations.length);
+      for (const { app, uuid } of installations) {
+        const delivery = newDelivery(event, app, uuid, sequence, registry.app(app)?.createdAt ?? null);
+        accept(delivery, heldEvent, recent.isAgain(delivery) || mayBeDone);
+      }
+    } else message.ack();
+    return null;
   };
 
   const isNext = ({ sequence }: ConsumedMessage): boolean => sequence <= readTo + 1;
@@ -108,8 +115,10 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
       handOut?.giveBack();
       return message.drop();
     }
-    if (poison === null) return read(message);
-    await giveUp.message(message, "redelivered", poison, null);
+    const problem = poison ?? read(message);
+    if (problem === null) return;
+    // The same message as that of the events' own consumer, if it can't read the event either.
+    await giveUp.message(message, poison === null ? "invalid" : "redelivered", problem, null);
     readTo = Math.max(readTo, message.sequence);
     message.ack();
   };
@@ -118,7 +127,7 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
   const onMessage = (message: ConsumedMessage): void => {
     if (!isReading()) return message.drop();
     const handOut = poisonLimit.reading({ stream, sequence: message.sequence });
-    if (handOut === null && isNext(message) && series.isEmpty()) return read(message);
+    if (handOut === null && isNext(message) && series.isEmpty() && read(message) === null) return;
     series.add(() =>
       readInTurn(message, handOut)
         .catch((error: unknown) => endFailed(message, error, logger))
@@ -126,10 +135,8 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     );
   };
 
-  // The events' own consumer counts by event, too: what is dropped here must not hide a crash there.
-  const giveBacks = { note() {}, mayGiveBack: () => true, count: async () => 0 };
   const loop: PullConsumer = createPullConsumer(
-    { ...dependencies, giveBacks },
+    { ...dependencies, giveBacks: NO_GIVE_BACKS },
     {
       settings,
       limit: () => (isReading() ? Math.min(MAX_HELD, loop.held() + MAX_ASKED) : 0),
@@ -157,6 +164,27 @@ export function createOrderReader(dependencies: OrderReaderDependencies, { term,
     readTo: () => readTo,
     /** Whether all events before it have been read, or have left the stream. */
     isReadBefore: createReadBefore(manager, stream, () => readTo),
+  };
+}
+
+/** The owner's part of an event. */
+interface Taken {
+  /** Null: it can't be read. */
+  readonly event: Event | null;
+  readonly installations: readonly Installation[];
+  /** Why it can't be read although it is the owner's. */
+  readonly problem: string | null;
+}
+
+function createTakenOf({ readEvent, readAnyEvent, match, isTaken }: OrderReaderDependencies): (message: ConsumedMessage) => Taken {
+  const installationsOf = (event: Event, sequence: number) => match(event).filter(({ app }) => isTaken(app, sequence));
+  return (message) => {
+    const found = readEvent(message);
+    if (found.ok) return { event: found.event, installations: installationsOf(found.event, message.sequence), problem: null };
+    // The events' own consumer may have left it to the owner under other limits, and then knows nothing more of it.
+    const accepted = readAnyEvent(message);
+    const isOwners = accepted.ok && installationsOf(accepted.event, message.sequence).length > 0;
+    return { event: null, installations: [], problem: isOwners ? found.problem : null };
   };
 }
 

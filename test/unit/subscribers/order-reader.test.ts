@@ -4,7 +4,9 @@ import { createAckBatcher } from "../../../src/jetstream/ack-batcher.ts";
 import { createConsumerDeletions } from "../../../src/jetstream/consumer-deletions.ts";
 import { orderConsumer } from "../../../src/jetstream/consumers.ts";
 import { createHeldBytes } from "../../../src/jetstream/held-bytes.ts";
+import type { ConsumedMessage } from "../../../src/jetstream/message.ts";
 import { createSubjects } from "../../../src/jetstream/subjects.ts";
+import type { ReadEvent } from "../../../src/model/event-reader.ts";
 import { createOrderReader, type HeldEvent } from "../../../src/subscribers/ordered/order-reader.ts";
 import { anEvent, anInstallation } from "../../support/builders.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -13,12 +15,13 @@ import { heapBytes } from "../../support/fuzz.ts";
 import { createManualClock } from "../../support/manual-clock.ts";
 import { silentLogger } from "../../support/silent-logger.ts";
 
-function aReader() {
+function aReader(readEvent: (message: ConsumedMessage) => ReadEvent = () => ({ ok: true, event: anEvent() }), readAnyEvent = readEvent) {
   const clock = createManualClock();
   const names = createSubjects("t");
   const settings = orderConsumer(names, "1");
   const { connection, manager, connectionState, store } = createFakeJetStream(clock, settings.ackWaitMs, settings, false);
   const givenBack: number[] = [];
+  const givenUp: Array<[sequence: number, reason: string, problem: string]> = [];
   /** Sequences that are there to be looked up. */
   const inStream = new Set<number>();
   let looks = 0;
@@ -40,18 +43,18 @@ function aReader() {
       monotonicNow: clock.now,
       mayPull: () => true,
       registry: { app: () => undefined },
-      readEvent: () => ({ ok: true, event: anEvent() }),
+      ...{ readEvent, readAnyEvent },
       match: () => [anInstallation()],
       isHeld: () => true,
       isTaken: () => true,
       accept: (_delivery, event) => void accepted.push(event),
       poisonLimit: { reading: () => null },
-      giveUp: { message: async () => {} },
+      giveUp: { message: async ({ sequence }, reason, problem) => void givenUp.push([sequence, reason, problem]) },
       heldBytes: createHeldBytes(1_024 * 1_024),
     },
     { term: "1", from: 1 },
   );
-  return { clock, store, reader, inStream, givenBack, accepted, looks: () => looks };
+  return { clock, store, reader, inStream, givenBack, givenUp, accepted, looks: () => looks };
 }
 
 test("what a reader lets go of does not count as given back by the events' own consumer", async () => {
@@ -104,5 +107,28 @@ test("all events before one are read once they have come, or have left the strea
   expect([reader.readTo(), await are(3, 4, 5)]).toEqual([2, [true, false, false]]);
   inStream.clear();
   expect(await are(3, 4, 5)).toEqual([true, true, true]);
+  await Promise.all([reader.stop(), clock.advance(3_000)]);
+});
+
+test("an event that an app takes and that is over a limit goes to dead letters, and those behind it are read", async () => {
+  const isReadable = { ok: true as const, event: anEvent() };
+  const { clock, store, reader, givenUp, accepted } = aReader(
+    ({ sequence }) => (sequence === 2 ? { ok: false, problem: "body: found 80 bytes, wanted at most 64" } : isReadable),
+    () => isReadable,
+  );
+  for (const text of ["a", "too large", "c"]) store(text);
+  await reader.start();
+  await clock.advance(1_000);
+  expect(givenUp).toEqual([[2, "invalid", "body: found 80 bytes, wanted at most 64"]]);
+  expect([reader.readTo(), reader.floor(), accepted.length]).toEqual([3, 0, 2]);
+  await Promise.all([reader.stop(), clock.advance(3_000)]);
+});
+
+test("an event that nobody can read is left to the events' own consumer", async () => {
+  const { clock, store, reader, givenUp } = aReader(() => ({ ok: false, problem: "body: not JSON" }));
+  store("x");
+  await reader.start();
+  await clock.advance(1_000);
+  expect([givenUp, reader.readTo(), reader.floor()]).toEqual([[], 1, 1]);
   await Promise.all([reader.stop(), clock.advance(3_000)]);
 });
