@@ -110,7 +110,7 @@ export function startRedisServer(options = {}) {
 async function startServer(binary, name, scheme, wantedPort, argumentsFor, environment) {
   if (binary === null) throw new Error(`${name} was not found on the PATH`);
   const path = binary;
-  const folder = mkdtempSync(join(process.env["TEST_SERVER_FOLDERS"] ?? tmpdir(), `posthorn-${name}-`));
+  const folder = mkdtempSync(join(tmpdir(), `posthorn-${name}-`));
   /** @type {import("node:child_process").ChildProcess | undefined} */
   let child;
   let output = "";
