@@ -39,7 +39,7 @@ const BULKHEAD_WAIT_MS = 500;
 const STORED_WITHIN_MS = 5_000;
 
 export function wireDelivery(given: Given) {
-  const { config, names, connectionState, maxPayloadBytes, registryStore, index, observer, tracing, requestLog, circuitOpen } = given;
+  const { config, names, connectionState, registryStore, index, observer, tracing, requestLog, circuitOpen } = given;
   const { throttles, turns, directLimit, isQueueBusy, onParked, wakeQueues, clock, logger } = given;
   const sender = senderOf(given);
   const attempt = attemptOf(given, sender);
@@ -59,14 +59,18 @@ export function wireDelivery(given: Given) {
     maxWaitMs: BULKHEAD_WAIT_MS,
   });
   // Without NATS nothing can be acknowledged or stored: attempts in flight finish, and none starts until the registry is current again.
-  connectionState.onDisconnect(bulkhead.suspend);
-  registryStore.onCurrent(() => {
-    if (connectionState.up) bulkhead.resume();
-  });
+  const isUsable = (): boolean => connectionState.problem() === null;
+  const suspendOrResume = (): void => {
+    if (!isUsable()) bulkhead.suspend();
+    else if (registryStore.isCurrent()) bulkhead.resume();
+  };
+  connectionState.onDisconnect(suspendOrResume);
+  connectionState.onServerInfo(suspendOrResume);
+  registryStore.onCurrent(suspendOrResume);
   const share = createParkedShare(config.parkedAppShare);
   const deliveryStreams = createDeliveryStreams({
-    ...{ publish: given.pipelinedPublish, names, maxPayloadBytes, clock, logger },
-    isUp: () => connectionState.up,
+    ...{ publish: given.pipelinedPublish, names, maxPayloadBytes: connectionState.maxPayloadBytes, clock, logger },
+    isUsable,
     onStored(delivery, location) {
       requestLog.stored(delivery, location);
       if (location.stream === "parked") share.parked(delivery, location.sequence);

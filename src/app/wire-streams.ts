@@ -13,9 +13,6 @@ import type { Foundation } from "./foundation.ts";
 
 export type StreamParts = Awaited<ReturnType<typeof wireStreams>>;
 
-/** The server's own default, until it has announced its limit. */
-const DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024;
-
 export async function wireStreams({ config, nats, clock, logger, signal }: Foundation) {
   const names = createSubjects(config.subjectPrefix);
   const connectionState = createConnectionState(nats);
@@ -41,6 +38,5 @@ export async function wireStreams({ config, nats, clock, logger, signal }: Found
     acks: createAckBatcher(nats, connectionState, clock),
     consumerDeletions: createConsumerDeletions(nats, logger),
     streamMetrics: createStreamMetrics(nats, manager, names, clock, logger),
-    maxPayloadBytes: (): number => nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES,
   };
 }

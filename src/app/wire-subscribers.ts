@@ -56,9 +56,9 @@ export type SubscriberParts = ReturnType<typeof wireSubscribers>;
 export function wireSubscribers(given: Given) {
   const { config, nats, redis, manager, names, index, registryStore, acks, bulkhead, deliveryStreams, orderRecords } = given;
   const { shareOf, replica, clock, logger } = given;
-  const eventLimits = eventLimitsOf(config, given.maxPayloadBytes);
+  const eventLimits = eventLimitsOf(config, given.connectionState.maxPayloadBytes);
   const giveBacks = createGiveBacks(redis, clock, () => given.state.phase === "stopping");
-  // To a server that takes too small messages, every event would be too large, and go to dead letters.
+  // A server that takes too small messages could not store what a delivery leads to: a retry, a parked delivery or a dead letter.
   const mayPull = (): boolean => registryStore.isCurrent() && given.connectionState.problem() === null;
   const pulling = { ...given, connection: nats, acks, giveBacks, mayPull };
   const handling = { ...pulling, log: given.requestLog, streams: deliveryStreams, registry: index, match: index.match };
@@ -180,7 +180,7 @@ function eventLimitsOf(config: Config, maxPayloadBytes: () => number): EventLimi
   return {
     // A larger event would not fit into a stream together with what its messages add.
     get maxBytes() {
-      return Math.min(config.maxEventSize, Math.max(0, maxPayloadBytes() - MESSAGE_OVERHEAD_BYTES));
+      return Math.min(config.maxEventSize, maxPayloadBytes() - MESSAGE_OVERHEAD_BYTES);
     },
     maxHeaders: config.maxEventHeaders,
     maxDepth: config.maxEventDepth,

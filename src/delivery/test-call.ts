@@ -63,7 +63,7 @@ export function createTestCall(dependencies: TestCallDependencies) {
     };
     const share = `test:${app}`;
     const destination = destinationOf(installation.uuid);
-    if (bulkhead.isSuspended()) throw new AppError("NATS_UNREACHABLE", "no attempt starts while NATS does not answer", { retryable: true });
+    if (bulkhead.isSuspended()) throw new AppError("NATS_UNREACHABLE", "no attempt starts while NATS can't be used", { retryable: true });
     if (!bulkhead.tryEnter(share, MAX_AT_ONCE, destination))
       throw new AppError(
         "BUSY",

@@ -39,6 +39,8 @@ const DRAIN_WITHIN_MS = 2_000;
 export const MESSAGE_OVERHEAD_BYTES = 32 * 1024;
 /** For an event of as many bytes. */
 const SMALLEST_MAX_PAYLOAD = 2 * MESSAGE_OVERHEAD_BYTES;
+/** The server's own default, until it has announced its limit. */
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
 
 /** Dedicated inbox prefix, so that NATS permissions can be scoped to it. */
 export const INBOX_PREFIX = "_INBOX.posthorn";
@@ -157,21 +159,33 @@ export interface ConnectionState {
   onDisconnect(listener: () => void): () => void;
 }
 
+export interface ConnectionLimits {
+  /** The largest message that the server accepts, headers included. A server with too small a limit (`problem`) does not change it. */
+  maxPayloadBytes(): number;
+}
+
 export interface ConnectionProblems {
   /** Why the connection can't be used: it is down, or leads to a server with too small a max_payload. Null: it can. */
   problem(): string | null;
+  /** The listener is called when the server has sent its limits, at a connect or later: `problem` may have another answer. */
+  onServerInfo(listener: () => void): () => void;
   /** Permissions that the user has lacked since the connection was made, in words. */
   lacks(): readonly string[];
   /** The listener is called with the subject of a publish or a subscription that was refused. @returns a function that removes it */
   onLacking(listener: (subject: string) => void): () => void;
 }
 
-export function createConnectionState(connection: NatsConnection): ConnectionState & ConnectionProblems {
-  const listeners = { reconnect: new Set<() => void>(), disconnect: new Set<() => void>() };
+export function createConnectionState(connection: NatsConnection): ConnectionState & ConnectionLimits & ConnectionProblems {
+  const listeners = { reconnect: new Set<() => void>(), disconnect: new Set<() => void>(), update: new Set<() => void>() };
   const lackListeners = new Set<(subject: string) => void>();
   const lacking = new Set<string>();
   let lastError: string | null = null;
   let up = true;
+  let maxPayloadBytes = DEFAULT_MAX_PAYLOAD;
+  const readLimits = (): void => {
+    if (lackOfRoom(connection) === null) maxPayloadBytes = connection.info?.max_payload ?? maxPayloadBytes;
+  };
+  readLimits();
   const add = <T>(to: Set<T>, listener: T): (() => void) => {
     to.add(listener);
     return () => to.delete(listener);
@@ -182,11 +196,14 @@ export function createConnectionState(connection: NatsConnection): ConnectionSta
         lacking.add(permissionText(refused));
         for (const listener of lackListeners) listener(refused.subject);
       } else if (type === Events.Error) lastError = reasonOfCode(String(data));
-      if (type !== Events.Reconnect && type !== Events.Disconnect) continue;
-      up = type === Events.Reconnect;
-      // Its permissions may be others.
-      lacking.clear();
-      if (up) lastError = null;
+      if (type !== Events.Reconnect && type !== Events.Disconnect && type !== Events.Update) continue;
+      if (type === Events.Update) readLimits();
+      else {
+        up = type === Events.Reconnect;
+        // Its permissions may be others.
+        lacking.clear();
+        if (up) lastError = null;
+      }
       for (const listener of listeners[type]) listener();
     }
   })();
@@ -198,10 +215,12 @@ export function createConnectionState(connection: NatsConnection): ConnectionSta
       if (up && !connection.isClosed()) return lackOfRoom(connection);
       return lastError === null ? "disconnected" : `disconnected: ${lastError}`;
     },
+    maxPayloadBytes: () => maxPayloadBytes,
     lacks: () => [...lacking],
     onLacking: (listener) => add(lackListeners, listener),
     onReconnect: (listener) => add(listeners.reconnect, listener),
     onDisconnect: (listener) => add(listeners.disconnect, listener),
+    onServerInfo: (listener) => add(listeners.update, listener),
   };
 }
 

@@ -6,7 +6,8 @@
  *          a deadline rejects with STORE_FULL when the server has had no room for REFUSED_FOR_MS, and so do calls that have waited that
  *          long for the same window: only a delivery that succeeds makes room in a full store, so the others must be free to be
  *          attempted again.
- * PUBLISH-2  A message that is larger than the server or the stream accepts is not tried again: the call rejects.
+ * PUBLISH-2  A message that is larger than the server or the stream accepts is not tried again: the call rejects. A server that accepts too
+ *          small messages altogether counts as one that is down.
  * PUBLISH-3  A stream counts as refusing while a message for it is waiting whose last try failed. Messages that it accepts meanwhile, and
  *          other streams, don't change that. A full stream counts as refusing until it stores a message while no other one waits, or
  *          for FULL_FOR_MS: most messages that it refused are back by then.
@@ -68,7 +69,8 @@ export interface DurablePublishDependencies {
   readonly publish: PipelinedPublish;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly isUp: () => boolean;
+  /** Whether NATS is up and accepts messages of a useful size. */
+  readonly isUsable: () => boolean;
 }
 
 /** Carries the token of the owner that stored the message, if one did (MessageRef). */
@@ -86,7 +88,7 @@ const NEVER = Number.NEGATIVE_INFINITY;
 /** The limits of each window: JetStream acknowledges well over 10,000 a second with as many pending. */
 const WINDOW = { maxMessages: 256, maxBytes: 16 * 1024 * 1024 };
 
-export function createDurablePublish({ publish, clock, logger, isUp }: DurablePublishDependencies): DurablePublish {
+export function createDurablePublish({ publish, clock, logger, isUsable }: DurablePublishDependencies): DurablePublish {
   const windowOf = (name: string) => createPublishWindow(clock, { name, ...WINDOW });
   const windows = {
     retries: windowOf("retries"),
@@ -106,7 +108,7 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
   const tryOnce = async (message: MessageToStore, body: string, headers: Record<string, string>, until: number | null): Promise<PubAck> => {
     if (message.source !== undefined) requireLease(message.source);
     // The library may send afterwards what is published during a reconnect, which may be after the deadline.
-    if (until !== null && !isUp()) throw new Error("NATS is down");
+    if (until !== null && !isUsable()) throw new Error("NATS can't be used");
     const ack = publish({ subject: message.subject, body, headers });
     if (until !== null && !(await resolvesWithin(clock, Math.max(1, until - clock.now()), ack)))
       throw new NatsError("no answer in time", NatsErrorCode.Timeout);
@@ -145,7 +147,7 @@ export function createDurablePublish({ publish, clock, logger, isUp }: DurablePu
           return { subject, sequence, messageId, isDuplicate: duplicate && !isRefused };
         } catch (error) {
           if (isLeaseOver(error)) throw error;
-          if (isTooLarge(error)) throw tooLarge(subject, body, error);
+          if (isTooLarge(error) && isUsable()) throw tooLarge(subject, body, error);
           fullSince = isStoreFull(error) ? Math.min(fullSince, clock.now()) : Number.POSITIVE_INFINITY;
           const wasRefusing = isRefusing(stream);
           if (isStoreFull(error)) fullAt[stream] = clock.now();

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { eventually } from "../support/eventually.ts";
 import { connectBus, failToStartHere, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
-import { startReceiver } from "../support/receiver.ts";
+import { answer, startReceiver } from "../support/receiver.ts";
 import { freePort, plainEnvironment, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
@@ -290,10 +290,17 @@ describe("readiness", () => {
     const [receiver, ownNats] = await Promise.all([startReceiver(), startNatsServer({ config: "max_payload: $MAX_PAYLOAD", environment })]);
     const posthorn = await startPosthornHere({ nats: ownNats, redis });
     await posthorn.install({ webhook_url: receiver.url });
+    const failing = await startReceiver(answer(500));
+    await posthorn.install({ webhook_url: failing.url, organization_id: "43", ordered: true, retry_schedule_s: [2, 3_600] });
     const check = async () => (await posthorn.api("GET", "/readyz")).body.checks.nats as { ok: boolean; detail: string };
     const usable = async (): Promise<string | undefined> =>
       /^posthorn_dependency_up\{dependency="nats"\} (\d)$/m.exec(String((await posthorn.api("GET", "/metrics")).body))?.[1];
     expect([(await check()).ok, await usable()]).toEqual([true, "1"]);
+    const earlier = await connectBus(ownNats, posthorn.prefix);
+    // Its retry could not be stored again after the restart.
+    await earlier.publish("issue.created", { id: "large", organization_id: "43", data: { text: "x".repeat(40_000) } });
+    await earlier.close();
+    const [{ receivedAt: failedAt } = { receivedAt: 0 }] = await failing.waitFor(1);
 
     environment.MAX_PAYLOAD = "32768";
     await ownNats.restart();
@@ -308,13 +315,17 @@ describe("readiness", () => {
     // By then the event would have been pulled.
     for await (const _ of looks);
     await bus.close();
+    // The retry is due by Posthorn's clock.
+    await eventually(() => Date.now() > failedAt + 3_000);
+    expect([receiver.requests.length, failing.requests.length]).toEqual([0, 1]);
 
+    failing.behave(answer(200));
     environment.MAX_PAYLOAD = "1048576";
     await ownNats.restart();
-    await receiver.waitFor(1);
+    await Promise.all([receiver.waitFor(1), failing.waitFor(2)]);
     expect([await check(), await usable()]).toEqual([{ ok: true, required: true, detail: "connected" }, "1"]);
     expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
     expect(await posthorn.end()).toBe(0);
-    await Promise.all([receiver.stop(), ownNats.stop()]);
+    await Promise.all([receiver.stop(), failing.stop(), ownNats.stop()]);
   });
 });

@@ -55,7 +55,7 @@ afterAll(async () => {
 const freshNames = () => createSubjects(`bus-${++prefixes}`);
 const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onStored"] = () => {}) =>
   createDeliveryStreams({
-    ...{ publish: createPipelinedPublish(connection, systemClock), names, clock: systemClock, logger: silentLogger, isUp: () => true },
+    ...{ publish: createPipelinedPublish(connection, systemClock), names, clock: systemClock, logger: silentLogger, isUsable: () => true },
     ...{ maxPayloadBytes: () => 1_048_576, onStored },
   });
 

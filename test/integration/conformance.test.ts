@@ -42,7 +42,7 @@ beforeAll(async () => {
   await store.start();
   streams = createDeliveryStreams({
     ...{ publish: createPipelinedPublish(connection, clock), names, clock, logger: silentLogger },
-    ...{ isUp: () => true, maxPayloadBytes: () => 1_000_000, onStored() {} },
+    ...{ isUsable: () => true, maxPayloadBytes: () => 1_000_000, onStored() {} },
   });
   redis = await connectRedis({ url: redisServer.url, startupTimeoutMs: 60_000 }, systemClock, silentLogger);
   log = createRequestLog(

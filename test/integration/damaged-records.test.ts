@@ -65,7 +65,7 @@ async function freshWorld(): Promise<World> {
   await ensureTopology(manager, names, 1);
   const streams = createDeliveryStreams({
     ...{ publish: createPipelinedPublish(connection, systemClock), names, clock: systemClock, logger: silentLogger },
-    ...{ isUp: () => true, maxPayloadBytes: () => 1_000_000, onStored: () => {}, onDeadLetter: () => {} },
+    ...{ isUsable: () => true, maxPayloadBytes: () => 1_000_000, onStored: () => {}, onDeadLetter: () => {} },
   });
   const deadLetters = createDeadLetters({ connection, manager, names, appCreatedAt: () => null, onRemoved() {} });
   const storeAgain = storeUnorderedAgain(streams);

@@ -27,7 +27,7 @@ beforeAll(async () => {
   await ensureTopology(manager, names, 1);
   const publish = createPipelinedPublish(connection, systemClock);
   streams = createDeliveryStreams({
-    ...{ publish, names, clock: systemClock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_000_000 },
+    ...{ publish, names, clock: systemClock, logger: silentLogger, isUsable: () => true, maxPayloadBytes: () => 1_000_000 },
     onStored: ({ id }, place) => void places.set(id, place),
   });
   search = createFindInStreams(connection, manager, names);

@@ -293,3 +293,20 @@ test.concurrent("a NATS user whose password changes while Posthorn runs is named
   await eventually(() => state.problem() === null);
   await connection.close();
 });
+
+test.concurrent("a NATS server with too small a max_payload is named after a reconnect, and the limit of the last good one kept", async () => {
+  // The server reads it at each of its starts.
+  const environment = { MAX_PAYLOAD: "131072" };
+  const own = await kept(startNatsServer({ config: "max_payload: $MAX_PAYLOAD", environment }));
+  const connection = await connectNats({ ...shared, credsFile: null, url: own.url }, systemClock, silentLogger);
+  const state = createConnectionState(connection);
+  expect([state.problem(), state.maxPayloadBytes()]).toEqual([null, 131_072]);
+  environment.MAX_PAYLOAD = "32768";
+  await own.restart();
+  await eventually(() => /^max_payload of the server/.test(state.problem() ?? ""));
+  expect(state.maxPayloadBytes()).toBe(131_072);
+  environment.MAX_PAYLOAD = "262144";
+  await own.restart();
+  await eventually(() => state.problem() === null && state.maxPayloadBytes() === 262_144);
+  await connection.close();
+});

@@ -7,7 +7,7 @@
  * BULK-2  A wait ends with `full` (the delivery is then parked) after maxWaitMs in which the app's attempts filled its share, or those of
  *         the destination its connections (WAIT-1). A wait for a slot of the process has no limit: it is the back pressure on the pull
  *         consumers.
- * BULK-3  Nothing enters while the bulkhead is suspended (NATS is down); waiters keep waiting. Nothing enters after `close`.
+ * BULK-3  Nothing enters while the bulkhead is suspended (NATS can't be used); waiters keep waiting. Nothing enters after `close`.
  * BULK-4  Free slots of the process go to the apps in turn.
  */
 import type { Clock } from "../../model/clock.ts";

@@ -17,7 +17,7 @@ test("a large fan-out that is refused ends when none of its batches is being sto
       await new Promise<void>((resolve) => clock.after(1_000, resolve));
       return { seq: published, stream: "T" } as PubAck;
     },
-    ...{ names: createSubjects("t"), clock, logger: silentLogger, isUp: () => true, maxPayloadBytes: () => 1_048_576, onStored() {} },
+    ...{ names: createSubjects("t"), clock, logger: silentLogger, isUsable: () => true, maxPayloadBytes: () => 1_048_576, onStored() {} },
   });
   const targets = Array.from({ length: 900 }, () => ({ app: "acme", uuid: UUID }));
   let isEnded = false;

@@ -1,4 +1,4 @@
-import { NatsError, type PubAck } from "nats";
+import { ErrorCode, NatsError, type PubAck } from "nats";
 import { expect, test } from "vitest";
 import { LeaseOver } from "../../../src/delivery/source-lease.ts";
 import { createDurablePublish, type MessageToStore } from "../../../src/jetstream/durable-publish.ts";
@@ -18,7 +18,7 @@ function answered(code: number, errorCode: number, description: string): NatsErr
 }
 
 /** A stream that gives these answers, then the last one again and again. */
-function publishTo(answers: readonly Answer[], isUp: () => boolean = () => true) {
+function publishTo(answers: readonly Answer[], isUsable: () => boolean = () => true) {
   const clock = createManualClock();
   const tries: Array<{ readonly subject: string; readonly body: string; readonly atMs: number }> = [];
   const startedAt = clock.now();
@@ -31,7 +31,7 @@ function publishTo(answers: readonly Answer[], isUp: () => boolean = () => true)
       if (answer instanceof Error) throw answer;
       return { seq: 42, stream: "T", ...(answer === "duplicate" ? { duplicate: true } : {}) } as PubAck;
     },
-    ...{ clock, isUp, logger: { ...silentLogger, error: log, info: log } },
+    ...{ clock, isUsable, logger: { ...silentLogger, error: log, info: log } },
   });
   return { clock, tries, durable, logged };
 }
@@ -113,12 +113,12 @@ test("a full store does not end the wait of a caller with a deadline before it, 
 });
 
 test("with a deadline nothing is published while NATS is down: the library would send it later", async () => {
-  let isUp = false;
-  const { clock, tries, durable } = publishTo(["ack"], () => isUp);
+  let isUsable = false;
+  const { clock, tries, durable } = publishTo(["ack"], () => isUsable);
   const stored = durable.store(aMessage(), clock.now() + 5_000);
   await clock.advance(600);
   expect(tries).toEqual([]);
-  isUp = true;
+  isUsable = true;
   await clock.advance(500);
   expect(await stored).toMatchObject({ sequence: 42 });
 });
@@ -128,6 +128,17 @@ test("PUBLISH-2: a message that is too large is tried once", async () => {
   await expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: false });
   expect(tries).toHaveLength(1);
   expect(durable.refusing()).toEqual([]);
+});
+
+test("PUBLISH-2: a message that is too large is tried again while the server takes too small ones altogether", async () => {
+  let isUsable = false;
+  const { clock, tries, durable } = publishTo([new NatsError("", ErrorCode.MaxPayloadExceeded), "ack"], () => isUsable);
+  const stored = durable.store(aMessage(), null);
+  await clock.advance(0);
+  expect([tries.length, durable.refusing()]).toEqual([1, ["retries"]]);
+  isUsable = true;
+  await clock.advance(500);
+  expect(await stored).toMatchObject({ sequence: 42 });
 });
 
 test("PUBLISH-3: a message that the stream accepts does not end the refusal of another", async () => {
