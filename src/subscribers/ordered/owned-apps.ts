@@ -77,6 +77,14 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
     }
   };
 
+  /** Keeps `from`: what is not done since then is the next owner's, if this one ends before it is. */
+  const takeAgain = async (app: string, owned: OwnedApp): Promise<void> => {
+    const record = orderRecords.get(app);
+    if (record?.state !== "ending") return;
+    owned.ending = null;
+    await orderRecords.put(app, { from: record.from, state: "taking" });
+  };
+
   /** Gives an app that is not ordered any more back to all replicas. */
   const end = async (app: string, owned: OwnedApp): Promise<void> => {
     const record = orderRecords.get(app);
@@ -115,11 +123,7 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
         if (!owned.isBegun) void prepare(app, owned);
         // An app that has stopped is given back before it is taken again.
         if (owned.ordered.isStopped() || !isOrdered(registry.app(app))) await end(app, owned);
-        else if (orderRecords.get(app)?.state === "ending") {
-          owned.ending = null;
-          const last = await lastEvent();
-          if (isActive()) await orderRecords.put(app, { from: last + 1, state: "taking" });
-        }
+        else await takeAgain(app, owned);
       }
     },
 

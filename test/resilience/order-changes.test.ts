@@ -1,0 +1,46 @@
+/** An app's order is switched off and on again while its deliveries wait, and the owner of the queues is killed after that. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { connectBus, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
+import { answer, startReceiver } from "../support/receiver.ts";
+import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+let nats: Server;
+let redis: Server;
+beforeAll(async () => {
+  [nats, redis] = await Promise.all([startNatsServer(), startRedisServer()]);
+});
+afterAll(async () => {
+  await Promise.all([nats.stop(), redis.stop()]);
+});
+
+test("the next owner delivers what was in hand before the order changed", async () => {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  // The first attempt has no answer: what is behind it waits.
+  const receiver = await startReceiver(() => {});
+  const first = await startPosthorn({ nats, redis, prefix });
+  const { slug } = await first.install({ webhook_url: receiver.url, order_by: "app" });
+  const bus = await connectBus(nats, prefix);
+  const registry = await bus.jetStream.views.kv(`${prefix}-registry`);
+  const isRecord = (state: string) =>
+    eventually(async () => (await registry.get(`order.${slug}`))?.json<{ state: string }>().state === state);
+  await isRecord("taking");
+  for (let n = 0; n < 5; n++) await bus.publish("issue.created", { organization_id: "42", data: { n } });
+  await receiver.waitFor(1);
+
+  await first.api("PATCH", `/v1/apps/${slug}`, { order_by: "none" });
+  await isRecord("ending");
+  await first.api("PATCH", `/v1/apps/${slug}`, { order_by: "app" });
+  await isRecord("taking");
+  await first.end("SIGKILL");
+
+  receiver.behave(answer(200));
+  const second = await startPosthornHere({ nats, redis, prefix });
+  await receiver.waitFor(6);
+  const numbers = receiver.requests.map((request) => Number(request.json().data["n"]));
+  expect(numbers).toEqual([0, 0, 1, 2, 3, 4]);
+  await second.end();
+  await bus.close();
+  await receiver.stop();
+});
