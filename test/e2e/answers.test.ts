@@ -331,7 +331,7 @@ test("a circuit that refusals opened is open after every replica was killed, and
   await publish(world, 0, 100);
   await eventually(async () => (await circuitEvents(world)).length === 1);
   await publish(world, 100, 20);
-  // What a killed replica has in hand comes again after ack_wait only.
+  // A killed replica's deliveries come again only after ack_wait.
   await allHandled(own);
   await Promise.all(killed.map((replica) => replica.end("SIGKILL")));
 

@@ -105,6 +105,7 @@ describe("a request", () => {
     ["no Host", "", 400, "Host: found nothing, wanted one"],
     ["two Hosts", "Host: a.example\r\nHost: b.example\r\n", 400, "Host: found 2 of them, wanted one"],
     ["an unknown expectation", "Host: x\r\nExpect: magic\r\n", 417, 'Expect: found "magic", wanted 100-continue or no Expect'],
+    ["one like it", "Host: x\r\nExpect: x100-continue\r\n", 417, 'Expect: found "x100-continue", wanted 100-continue or no Expect'],
   ])("with %s is answered with a problem", async (_what, headers, status, detail) => {
     for (const path of ["/v1/apps", "/v1/nothing", "/"]) {
       const answer = await raw(`GET ${path} HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`);

@@ -9,11 +9,11 @@ import { complaints, runScenarios, type Scenario } from "../chaos/scenario.ts";
 import { SCENARIOS } from "../chaos/scenarios.ts";
 
 const SEED = 7;
-/** Of how often faults happen in the whole suite: each happens at least once. */
+/** Share of the whole suite's faults; each fault happens at least once. */
 const SHARE = 0;
 /** Every fault meets deliveries, few or many. */
 const EVENTS_PER_SECOND = 4;
-/** What three replicas show, two do, if not as often. */
+/** Two replicas show what three do, if not as often. */
 const MOST_REPLICAS = 2;
 /** Other tests want the same processors; `npm run chaos` by itself holds it to 50 ms. */
 const UNWRITTEN_MS = 1_000;

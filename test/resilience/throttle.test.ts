@@ -159,7 +159,7 @@ test.concurrent("a throttle of more than 10 s is announced once, outlasts kill -
   await receiver.waitFor(1);
   await eventually(async () => (await changesOf(slug)).length === 1);
   await publish(slug, 1, 20);
-  // What a killed replica has in hand comes again after ack_wait only.
+  // A killed replica's deliveries come again only after ack_wait.
   await allHandled(bus);
   await Promise.all(processes.map((posthorn) => posthorn.end("SIGKILL")));
   const inFlight = receiver.requests.length;
