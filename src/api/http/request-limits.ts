@@ -36,7 +36,8 @@ export function checkHead({ rawHeaders, headers, headersDistinct, httpVersion }:
   if (hosts > 1) throw new Rejected(400, `Host: found ${hosts} of them, wanted one`);
   if (hosts === 0 && httpVersion === "1.1") throw new Rejected(400, "Host: found nothing, wanted one");
   const { expect = "100-continue" } = headers;
-  if (!/(?:^|\W)100-continue(?:$|\W)/i.test(expect)) throw new Rejected(417, `Expect: found ${JSON.stringify(expect)}, wanted 100-continue or no Expect`);
+  if (!/(?:^|\W)100-continue(?:$|\W)/i.test(expect))
+    throw new Rejected(417, `Expect: found ${JSON.stringify(expect)}, wanted 100-continue or no Expect`);
   const encoding = headers["content-encoding"] ?? "identity";
   // A small compressed body could expand to any size.
   if (encoding.toLowerCase() !== "identity") throw new Rejected(415, `content-encoding: found ${encoding}, wanted an uncompressed body`);
