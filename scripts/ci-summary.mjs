@@ -1,6 +1,8 @@
 /**
- * Adds up vitest's JSON reports in a folder: each failed test with the first lines of its message, then "N passed, N failed".
- * Exits with 1 when a test failed or none ran.
+ * ci-summary.mjs FOLDER [STEP...]
+ *
+ * Adds up vitest's JSON reports in a folder: each failed test with the first lines of its message, the steps that failed, then
+ * "N passed, N failed": tests, and steps in which no test failed. Exits with 1 when anything failed or no test ran.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
@@ -9,7 +11,7 @@ import { basename, join, relative } from "node:path";
 /** @typedef {{ name: string, status: string, message: string, assertionResults: Assertion[] }} Suite */
 
 const messageLines = 12;
-const folder = process.argv[2] ?? ".";
+const [, , folder = ".", ...failedSteps] = process.argv;
 let passed = 0;
 let failed = 0;
 
@@ -32,5 +34,9 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".json")))
   passed += results.numPassedTests;
   failed += results.numFailedTests + (results.success === false && results.numFailedTests === 0 ? 1 : 0);
 }
+for (const step of failedSteps) process.stdout.write(`FAILED: ${step}\n`);
+// A run whose tests failed is counted by them.
+const checks = failedSteps.filter((step) => !step.startsWith("npm test")).length;
+failed = Math.max(failed + checks, failedSteps.length);
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
