@@ -331,13 +331,14 @@ export interface DeadLetter {
     readonly data: Readonly<Record<string, unknown>>;
     readonly [member: string]: unknown;
   } | undefined;
-  /** Present, like the members below, only when the whole message was kept. */
+  /** Present, like the members below, when a whole message was kept. */
   readonly subject?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** The message's body, or the beginning of an event's `data` that was too large to be kept. */
   readonly body?: string | undefined;
   /** The body when it is not UTF-8. */
   readonly body_base64?: string | undefined;
-  /** Only the beginning of the body was kept; it can't be replayed. */
+  /** Only the beginning of the body was kept, so it can't be replayed. */
   readonly body_cut?: boolean | undefined;
   readonly [member: string]: unknown;
 }

@@ -92,13 +92,7 @@ export function createDiscardRun({ giveUp, skipDelivered, clock, logger }: Disca
   let completions: Promise<void> = Promise.resolve();
 
   const storeDeadLetter = async (message: ConsumedMessage, delivery: Delivery): Promise<void> => {
-    try {
-      await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, message);
-    } catch (error) {
-      if (!(error instanceof AppError) || error.retryable) throw error;
-      // It is too large together with what the dead letter adds.
-      await giveUp.message(message, "discarded", error.message, delivery.app);
-    }
+    await giveUp.delivery({ delivery, reason: "discarded", error: WHY }, message);
   };
 
   /** Stores the dead letter when the stores before it have begun. */

@@ -11,6 +11,7 @@
  */
 import type { TraceBatch, Tracing } from "../delivery/tracing-ports.ts";
 import type { DeliveryStreamWriter } from "../jetstream/delivery-streams.ts";
+import { isCut } from "../jetstream/encode-dead-letter.ts";
 import { orUnreachable } from "../jetstream/or-unreachable.ts";
 import { decodeRawMessage, type RawMessage } from "../jetstream/raw-message.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
@@ -93,8 +94,9 @@ export function createReplay({ deadLetters, storeAgain, streams, names, match, t
     const { sequence, json, content } = deadLetter;
     const raw = decodeRawMessage(content);
     if (raw !== null) await replayRaw(raw, deadLetter, batch);
-    else if (typeof content["delivery_id"] === "string") await replayDelivery(json, deadLetter, batch);
-    else throw conflict(deadLetter, content["reason"] === UNREADABLE ? "it can't be read" : "its body was cut to fit");
+    else if (content["reason"] === UNREADABLE) throw conflict(deadLetter, "it can't be read");
+    else if (isCut(content)) throw conflict(deadLetter, "it was cut to fit");
+    else await replayDelivery(json, deadLetter, batch);
     await deadLetters.remove(sequence);
   };
 
@@ -112,8 +114,8 @@ export function createReplay({ deadLetters, storeAgain, streams, names, match, t
           await replay(deadLetter, batch);
           progress.replayed++;
         } catch (error) {
-          if (!(error instanceof AppError) || error.code !== "CONFLICT")
-            throw new AppError("STREAM_REFUSED", messageOf(error), { retryable: true, cause: error });
+          const isOfThisOne = error instanceof AppError && (error.code === "CONFLICT" || error.code === "TOO_LARGE");
+          if (!isOfThisOne) throw new AppError("STREAM_REFUSED", messageOf(error), { retryable: true, cause: error });
           progress.skipped++;
         }
       }

@@ -3,9 +3,11 @@
  *
  * DISPATCH-1  `dispatch` resolves only when the delivery is done or JetStream has stored it. Its source may then be acknowledged.
  * DISPATCH-2  Deliveries are parked in the order of the calls: everything up to the store is synchronous.
- * DISPATCH-3  A delivery that waited while NATS was down may have been delivered by another replica: its dedup keys are checked again,
+ * DISPATCH-3  A delivery that is too large for the stream becomes a dead letter (`overflow`): handled again, it would be attempted again.
+ * DISPATCH-4  A delivery that waited while NATS was down may have been delivered by another replica: its dedup keys are checked again,
  *             and nothing is attempted or stored for a source whose lease is over (LEASE-1).
  */
+import { isTooLarge, messageOf } from "../model/app-error.ts";
 import type { Delivery } from "../model/delivery.ts";
 import type { TraceHeaders } from "../model/trace-context.ts";
 import type { Admission, ParkedBecause } from "./admission.ts";
@@ -68,6 +70,17 @@ const TURN_WITHIN_MS = 500;
 function createStores(dependencies: DispatcherDependencies): Pick<Dispatcher, "apply" | "park"> {
   const { streams, observer, tracing, takeRoom = () => () => {}, onParked, giveUp } = dependencies;
 
+  /** @returns the sequence of its dead letter, which takes the place of a delivery that is too large for the stream; null: it is stored */
+  const storeOrGiveUp = async (delivery: Delivery, store: () => Promise<unknown>, source: MessageRef, trace: TraceHeaders) => {
+    try {
+      await store();
+      return null;
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      return giveUp.delivery({ delivery, reason: "overflow", error: messageOf(error) }, source, trace);
+    }
+  };
+
   const apply: Dispatcher["apply"] = async (disposition, source, trace) => {
     switch (disposition.kind) {
       case "delivered":
@@ -75,9 +88,10 @@ function createStores(dependencies: DispatcherDependencies): Pick<Dispatcher, "a
       case "retry": {
         const { delivery, delay } = disposition;
         const due = `due in ${delay.delayMs} ms`;
-        await tracing.store(trace, "retries", delivery, due, (at) => streams.retry(delivery, delay, source, at));
-        observer.stored("retries", delivery, due);
-        return null;
+        const store = () => tracing.store(trace, "retries", delivery, due, (at) => streams.retry(delivery, delay, source, at));
+        const deadLetter = await storeOrGiveUp(delivery, store, source, trace);
+        if (deadLetter === null) observer.stored("retries", delivery, due);
+        return deadLetter;
       }
       case "dead-letter":
         return giveUp.delivery(disposition, source, trace);
@@ -90,11 +104,9 @@ function createStores(dependencies: DispatcherDependencies): Pick<Dispatcher, "a
       await giveUp.delivery({ delivery, reason: "overflow", error: "the app has used up its share of the parked stream" }, source, trace);
       return;
     }
-    try {
-      await tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
-    } finally {
-      giveBack();
-    }
+    const store = () => tracing.store(trace, "parked", delivery, why, (at) => streams.park(delivery, queue, dueAt, source, at));
+    const deadLetter = await storeOrGiveUp(delivery, store, source, trace).finally(giveBack);
+    if (deadLetter !== null) return;
     observer.stored("parked", delivery, why);
     onParked(queue);
   };

@@ -152,7 +152,8 @@ export interface StoredMessageRef {
 }
 
 /**
- * Each call resolves when JetStream has stored the message, and rejects (AppError STREAM_REFUSED) when it has not.
+ * Each call resolves when JetStream has stored the message, and rejects when it has not: with AppError TOO_LARGE when it never will,
+ * otherwise with STREAM_REFUSED or STORE_FULL.
  * `trace` goes into the message's headers; without it the event's own trace does.
  */
 export interface DeliveryStreams {
@@ -169,7 +170,7 @@ export interface DeliveryStreams {
   ): Promise<StoredMessageRef>;
 }
 
-export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered" | "discarded">;
+export type RawDeadLetterReason = Extract<DeadLetterReason, "invalid" | "redelivered">;
 
 /** As DeliveryStreams. Only give-up.ts uses it. */
 export interface DeadLetterWriter {

@@ -7,14 +7,13 @@
  *           distinguishes a message from one that had its sequence before the stream was deleted and recreated. In the parked stream the
  *           fencing token of the source's owner follows: what a later owner stores is not a duplicate of a message that has no effect for
  *           it. A run of a delivery has at most one dead letter.
- * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). Its source is delivered again until it counts as poison,
- *           and its dead letter is cut to fit.
+ * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). A dead letter never is: it is cut to fit.
  */
 import { firstTier } from "../delivery/delay-tiers.ts";
 import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef } from "../delivery/ports.ts";
 import { requireLease } from "../delivery/source-lease.ts";
 import { allEnded } from "../model/all-ended.ts";
-import { AppError } from "../model/app-error.ts";
+import { isTooLarge } from "../model/app-error.ts";
 import { type Clock, toRfc3339 } from "../model/clock.ts";
 import { type Delivery, dedupKeyOf } from "../model/delivery.ts";
 import type { StreamLocation } from "../model/delivery-location.ts";
@@ -29,6 +28,7 @@ import {
   type MessageToStore,
   type StoredStream,
 } from "./durable-publish.ts";
+import { encodeDeadLetter } from "./encode-dead-letter.ts";
 import type { PublishCounts } from "./publish-window.ts";
 import { encodeRawMessage } from "./raw-message.ts";
 import type { Subjects } from "./subjects.ts";
@@ -98,7 +98,13 @@ export function createDeliveryStreams({
   return writer(null);
 }
 
-function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<DeliveryStreamWriter, "retry" | "park" | "deadLetter"> {
+function deliveryWriter({
+  names,
+  maxPayloadBytes,
+  onStored,
+  clock,
+  store,
+}: WriterContext): Pick<DeliveryStreamWriter, "retry" | "park" | "deadLetter"> {
   /** @param target `encode` receives the delivery as it is stored */
   const storeDelivery = async (
     target: Pick<MessageToStore, "subject"> & Partial<Pick<MessageToStore, "messageId">> & Pick<StreamLocation, "stream">,
@@ -144,14 +150,12 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
     },
 
     deadLetter(delivery, reason, error, source, trace = delivery.event) {
-      const encode = (stored: Delivery): string => {
-        const members = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
-        return encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, notBefore: false }, members);
-      };
+      const facts = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
       const messageId = `dead-letter:${dedupKeyOf(delivery)}:${delivery.event.publishedAt}`;
-      return storeDelivery({ stream: "dead-letters", subject: names.deadLetter(delivery.app), messageId }, delivery, encode, {
-        source,
-        trace,
+      const target = { stream: "dead-letters", subject: names.deadLetter(delivery.app), messageId } as const;
+      return storeWhatFits(maxPayloadBytes(), (maxBytes) => {
+        const encode = (stored: Delivery): string => encodeDeadLetter(stored, facts, maxBytes);
+        return storeDelivery(target, delivery, encode, { source, trace });
       });
     },
   };
@@ -160,22 +164,28 @@ function deliveryWriter({ names, onStored, clock, store }: WriterContext): Pick<
 /** A dead letter without the body of its message is smaller. */
 const SMALLEST_DEAD_LETTER = 4 * 1024;
 
+/** The stream may accept less than the server. */
+async function storeWhatFits(maxPayloadBytes: number, store: (maxBytes: number) => Promise<StoredMessageRef>): Promise<StoredMessageRef> {
+  for (let maxBytes = maxPayloadBytes; ; maxBytes = Math.floor(maxBytes / 2)) {
+    try {
+      return await store(maxBytes);
+    } catch (fault) {
+      if (!isTooLarge(fault) || maxBytes < SMALLEST_DEAD_LETTER) throw fault;
+    }
+  }
+}
+
 function rawDeadLetterWriter({ names, maxPayloadBytes, clock, store, deadline }: WriterContext): DeliveryStreamWriter["deadLetterRaw"] {
   return async (message, reason, error, app) => {
     const until = deadline();
     const facts = { reason, error, app, at: toRfc3339(clock.now()) };
     const subject = names.deadLetter(app);
     const messageId = `${reason}:${message.stream}:${message.sequence}:${message.storedAt}`;
-    for (let maxBytes = maxPayloadBytes(); ; maxBytes = Math.floor(maxBytes / 2)) {
+    return storeWhatFits(maxPayloadBytes(), (maxBytes) => {
       const size = Math.min(maxBytes, message.data.length);
       const body = (): string => encodeRawMessage(message, facts, maxBytes);
-      try {
-        return await store({ stream: "dead-letters", subject, size, body, messageId, trace: null }, until);
-      } catch (fault) {
-        // The stream may accept less than the server.
-        if (!(fault instanceof AppError) || fault.retryable || maxBytes < SMALLEST_DEAD_LETTER) throw fault;
-      }
-    }
+      return store({ stream: "dead-letters", subject, size, body, messageId, trace: null }, until);
+    });
   };
 }
 

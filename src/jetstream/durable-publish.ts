@@ -52,7 +52,7 @@ export interface MessageToStore {
 export interface DurablePublish {
   /**
    * @param until milliseconds since the epoch; null: no deadline
-   * @throws AppError STREAM_REFUSED, STORE_FULL (without a deadline: PUBLISH-1), LeaseOver
+   * @throws AppError STREAM_REFUSED, STORE_FULL (without a deadline: PUBLISH-1), TOO_LARGE (PUBLISH-2), LeaseOver
    */
   store(message: MessageToStore, until: number | null): Promise<StoredMessageRef>;
   /** Messages of all windows that are being published, and that wait. */
@@ -147,7 +147,7 @@ export function createDurablePublish({ publish, clock, logger, isUsable }: Durab
           return { subject, sequence, messageId, isDuplicate: duplicate && !isRefused };
         } catch (error) {
           if (isLeaseOver(error)) throw error;
-          if (isTooLarge(error) && isUsable()) throw tooLarge(subject, body, error);
+          if (isRefusedForSize(error) && isUsable()) throw tooLarge(subject, body, error);
           fullSince = isStoreFull(error) ? Math.min(fullSince, clock.now()) : Number.POSITIVE_INFINITY;
           const wasRefusing = isRefusing(stream);
           if (isStoreFull(error)) fullAt[stream] = clock.now();
@@ -196,10 +196,11 @@ function isForbidden(error: unknown): boolean {
   return error instanceof NatsError && error.code === NatsErrorCode.PermissionsViolation;
 }
 
-function isTooLarge(error: unknown): boolean {
+function isRefusedForSize(error: unknown): boolean {
   return error instanceof NatsError && (error.code === NatsErrorCode.MaxPayloadExceeded || error.api_error?.err_code === MESSAGE_TOO_LARGE);
 }
 
-function tooLarge(subject: string, { length }: string, cause: unknown): AppError {
-  return new AppError("STREAM_REFUSED", `${subject}: ${length} characters are more than the stream takes`, { cause });
+function tooLarge(subject: string, body: string, cause: unknown): AppError {
+  const found = `${subject}: found ${Buffer.byteLength(body)} bytes`;
+  return new AppError("TOO_LARGE", `${found}, wanted no more than the stream's max_msg_size and the server's max_payload`, { cause });
 }

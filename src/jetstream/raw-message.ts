@@ -49,12 +49,20 @@ export function encodeRawMessage(message: UnhandledMessage, facts: RawMessageFac
       // A body that is text is stored as text; others are stored as bytes.
       ...(isUtf8(data) ? { body: Buffer.from(data).toString("utf8") } : { body_base64: Buffer.from(data).toString("base64") }),
     });
-  const maxBytes = maxPayloadBytes - HEADER_BYTES;
   const headers = message.headers();
-  for (let kept = message.data.length; ; kept = Math.floor(kept / 2)) {
-    const text = encode(message.data.subarray(0, kept), headers);
-    if (Buffer.byteLength(text) <= maxBytes) return text;
-    if (kept === 0) return encode(message.data.subarray(0, 0), {});
+  const fitting = cutToFit(message.data.length, maxPayloadBytes, (kept) => encode(message.data.subarray(0, kept), headers));
+  return fitting ?? encode(message.data.subarray(0, 0), {});
+}
+
+/**
+ * Encodes with all of a body, or with half of it, a quarter and so on.
+ * @returns the first text that fits into a message; null: none does
+ */
+export function cutToFit(length: number, maxPayloadBytes: number, encode: (kept: number) => string): string | null {
+  for (let kept = length; ; kept = Math.floor(kept / 2)) {
+    const text = encode(kept);
+    if (Buffer.byteLength(text) <= maxPayloadBytes - HEADER_BYTES) return text;
+    if (kept === 0) return null;
   }
 }
 

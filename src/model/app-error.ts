@@ -22,7 +22,8 @@ export const ERROR_CODES = {
   UNSUPPORTED_TYPE: "The call does not accept the body's Content-Type or Content-Encoding.",
   INTERNAL: "Posthorn failed; its log says why.",
   RECORD_INVALID: "An app, an installation or an event has a member that is missing or invalid.",
-  TOO_LARGE: "A body, the headers, a path or an event is larger than the setting that the message names allows.",
+  TOO_LARGE:
+    "A body, the headers, a path or an event is larger than the setting that the message names allows, or a message larger than its stream or the NATS server accepts.",
   NOT_FOUND: "No such app, installation, delivery or dead letter.",
   CONFLICT: "Another client changed the record in the meantime, or another record conflicts with it.",
   PRECONDITION_FAILED: "The record does not have the state that If-Match or If-None-Match requires.",
@@ -56,6 +57,11 @@ export class AppError extends Error {
 /** The message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** Whether a message is larger than its stream or the server accepts: to store it again fails again. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof AppError && error.code === "TOO_LARGE";
 }
 
 /** Whether a stream has not taken a message, but may take it later. */

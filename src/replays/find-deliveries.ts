@@ -4,6 +4,7 @@
  * REPLAY-4  A delivery that waits in the retries or parked stream is delivered without the replay: it is found, but skipped.
  * REPLAY-5  Dedup records are kept for POSTHORN_DEDUP_TTL. An older event counts as delivered if the installation existed then.
  */
+import { isCut } from "../jetstream/encode-dead-letter.ts";
 import { decodeRawMessage } from "../jetstream/raw-message.ts";
 import type { App, Installation } from "../model/app.ts";
 import { type Delivery, newDelivery } from "../model/delivery.ts";
@@ -80,7 +81,7 @@ export function createFindDeliveries({ lookup, at, app: appOf, match, now, dedup
   /** @returns the dead letter's delivery, or null when it can't be sent */
   const deliveryIn = ({ json, content }: ScannedDeadLetter): Delivery | null => {
     const raw = decodeRawMessage(content);
-    if (raw === null && typeof content["delivery_id"] !== "string") return null;
+    if (isCut(content)) return null;
     try {
       return decodeDeliveryMessage(raw === null ? json : Buffer.from(raw.data).toString("utf8")).delivery;
     } catch {

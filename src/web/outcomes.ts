@@ -37,7 +37,7 @@ export const REASON_TEXTS: ReadonlyMap<string, OutcomeText> = new Map(
     blocked: { label: "Blocked", meaning: "Webhooks to this address are not allowed." },
     uninstalled: { label: "Uninstalled", meaning: "The installation or the app was removed." },
     expired: { label: "Expired", meaning: "It was parked for longer than allowed." },
-    overflow: { label: "Overflow", meaning: "The app had used up its share of the room for parked deliveries." },
+    overflow: { label: "Overflow", meaning: "There was no room to store it: its app had used up its share, or it was too large." },
     redelivered: { label: "Redelivered", meaning: "It was redelivered too often without being completed." },
     discarded: { label: "Discarded", meaning: "A person discarded it while it was parked." },
     invalid: { label: "Invalid", meaning: "The event could not be read." },

@@ -285,6 +285,25 @@ describe("dead letters", () => {
     expect([rest.items.length, rest.next]).toEqual([6, null]);
   });
 
+  test("that are too large to be stored again are passed by when all are replayed", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const streams = streamsOf(names);
+    for (const [nth, size] of [10, 60_000, 10].entries()) {
+      const event = anEvent({ id: `e-${nth}`, dataJson: JSON.stringify({ pad: "x".repeat(size) }) });
+      const source = { stream: names.streams.retries, sequence: nth + 1 };
+      await streams.deadLetter(aDelivery({ id: `d-${nth}`, app: "acme" }, event), "exhausted", null, source);
+    }
+    const { config } = await manager.streams.info(names.streams.retries);
+    await manager.streams.update(names.streams.retries, { ...config, max_msg_size: 20_000 });
+    const deadLetters = deadLettersOf(names, { connection, manager });
+    const storeAgain = storeUnorderedAgain(streams);
+    const replay = createReplay({ deadLetters, storeAgain, streams, names, match: () => [], tracing: createTracing(null) });
+    await expect(replay.one(2)).rejects.toMatchObject({ code: "TOO_LARGE", message: expect.stringContaining("max_msg_size") });
+    expect(await replayAll(replay, { app: null })).toEqual({ matched: 3, replayed: 2, skipped: 1 });
+    expect((await deadLetters.list({ app: "acme" }, 0, 10)).items.map(({ sequence }) => sequence)).toEqual([2]);
+  });
+
   test("are all listed and replayed over a slow connection, and over one that brings nothing there is no end of them", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);

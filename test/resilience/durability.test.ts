@@ -450,20 +450,42 @@ describe.concurrent("streams that refuse", () => {
     expect(numbers(receiver)).toHaveLength(3);
   });
 
-  test("only what is too large for them let it rest in dead letters, cut to what fits there", async () => {
-    const platform = await aPlatform();
-    const { bus, receiver } = platform;
-    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
-    receiver.behave(answer(500));
-    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [3_600] });
-    await changed(platform, "RETRIES", { max_msg_size: 20_000 });
-    await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
-    await bus.publish("issue.created", { ...event(), data: { n: 1, text: "x".repeat(60_000) } });
-    const [letter] = await platform.deadLetters(posthorn, 1);
-    expect(letter).toMatchObject({ reason: "redelivered", body_cut: true });
-    expect((await posthorn.api("GET", "/readyz")).body.checks.streams.ok).toBe(true);
-    expect(await posthorn.end()).toBe(0);
-  });
+  test.for([
+    ["RETRIES", "none"],
+    ["PARKED", "installation"],
+  ] as const)(
+    "turn a delivery that is too large for %s into a dead letter after one attempt, cut to what fits there (order_by: %s)",
+    async ([of, order_by], { expect }) => {
+      const platform = await aPlatform();
+      const { bus, receiver } = platform;
+      const posthorn = await platform.start();
+      receiver.behave(answer(500));
+      const { uuid } = await posthorn.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [3_600] });
+      await changed(platform, of, { max_msg_size: 20_000 });
+      await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
+      const large = { ...event(), data: { n: 1, text: "é".repeat(30_000) } };
+      await bus.publish("issue.created", large);
+      const [letter] = await platform.deadLetters(posthorn, 1);
+      expect(letter).toMatchObject({
+        ...{ reason: "overflow", error: expect.stringMatching(/found 6\d{4} bytes, wanted no more than the stream's max_msg_size/) },
+        ...{ delivery_id: deliveryIdOf("e-1", uuid), attempts: [{ attempt: 1, response_code: 500 }] },
+        ...{ body_cut: true, body_bytes: Buffer.byteLength(JSON.stringify(large.data)), event: { id: "e-1", data: {} } },
+        body: expect.stringMatching(/^\{"n":1,"text":"é{3000,}$/),
+      });
+      const replayed = await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`);
+      expect(replayed).toMatchObject({ status: 409, body: { detail: expect.stringContaining("it was cut to fit") } });
+
+      // The next ones are not held up.
+      receiver.behave(answer(200));
+      await bus.publish("issue.created", event(2));
+      await receiver.waitFor(2);
+      expect(numbers(receiver)).toEqual([1, 2]);
+      const resent = await posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`);
+      expect(resent.body).toMatchObject({ status: 413, code: "TOO_LARGE" });
+      expect((await posthorn.api("GET", "/readyz")).body.checks.streams.ok).toBe(true);
+      expect(await posthorn.end()).toBe(0);
+    },
+  );
 });
 
 describe.concurrent("events of unusual size", () => {

@@ -38,11 +38,14 @@ export const deadLetter = z
         data: z.looseObject({}),
       })
       .optional(),
-    subject: z.string().optional().meta({ description: "Present, like the members below, only when the whole message was kept." }),
+    subject: z.string().optional().meta({ description: "Present, like the members below, when a whole message was kept." }),
     headers: z.record(z.string(), z.string()).optional(),
-    body: z.string().optional(),
+    body: z
+      .string()
+      .optional()
+      .meta({ description: "The message's body, or the beginning of an event's `data` that was too large to be kept." }),
     body_base64: z.string().optional().meta({ description: "The body when it is not UTF-8." }),
-    body_cut: z.boolean().optional().meta({ description: "Only the beginning of the body was kept; it can't be replayed." }),
+    body_cut: z.boolean().optional().meta({ description: "Only the beginning of the body was kept, so it can't be replayed." }),
   })
   .meta({
     id: "DeadLetter",

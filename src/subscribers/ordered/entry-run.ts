@@ -42,8 +42,8 @@ export function createEntryRun(dependencies: EntryRunDependencies): (entry: Entr
       await entryStore.apply(entry, disposition);
       return index.leave(entry);
     }
-    await entryStore.store(entry, disposition.delivery, disposition.delay.dueAt);
-    index.later(entry, disposition.delay.dueAt);
+    const { delivery, delay } = disposition;
+    if (await entryStore.storeOrGiveUp(entry, delivery, delay.dueAt)) index.later(entry, delay.dueAt);
   };
 
   const giveUp = async (entry: Entry, disposition: DeadLetterDisposition): Promise<void> => {

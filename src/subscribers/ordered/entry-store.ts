@@ -1,7 +1,7 @@
 /** Stores the entries of an ordered app: where they wait for their turn, for a retry, or in dead letters. */
 import { type DeadLetterDisposition, givenUp, type RetryDisposition } from "../../delivery/disposition.ts";
 import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
-import { isRefusedForNow } from "../../model/app-error.ts";
+import { isRefusedForNow, isTooLarge, messageOf } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { STOPS } from "../../model/key-stop.ts";
 import type { KeyStops } from "./key-stops.ts";
@@ -61,6 +61,19 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
     index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
   };
 
+  /** An entry that is too large for the stream becomes a dead letter. @returns whether it is stored */
+  const storeOrGiveUp = async (entry: Entry, delivery: Delivery, dueAt: number | null): Promise<boolean> => {
+    try {
+      await store(entry, delivery, dueAt);
+      return true;
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      await apply(entry, givenUp(delivery, "overflow", messageOf(error)));
+      index.leave(entry);
+      return false;
+    }
+  };
+
   /** @returns the sequence of the dead letter; null: there is none */
   const apply = (entry: Entry, disposition: RetryDisposition | DeadLetterDisposition): Promise<number | null> =>
     dispatcher.apply(disposition, sourceOf(entry), disposition.delivery.event);
@@ -102,7 +115,7 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
       // A message with a higher count was found meanwhile, which the answer is not about.
       if (entry.stores > delivery.stores) return;
       if (isDone) return skip(entry, delivery);
-      if (giveBack !== null) return store(entry, delivery, null);
+      if (giveBack !== null) return void (await storeOrGiveUp(entry, delivery, null));
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
     };
@@ -110,26 +123,32 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   };
 
   return {
-    ...{ sourceOf, store, apply, stopKey, giveUp, skip, alone },
+    ...{ sourceOf, storeOrGiveUp, apply, stopKey, giveUp, skip, alone },
     /** Stores the deliveries of events that have waited for their turn, so that their events are done (ORDER-5). */
     async storeWaiting(): Promise<void> {
       const late = index.waitingSince(monotonicNow() - STORE_AFTER_MS, clock.now());
       // Entries that are being stored can't be attempted, and only attempts make room in a full store: while it refuses, one is tried for all.
       if (isRefused) late.splice(0, late.length - 1);
-      isRefused = false;
-      // One whose event was handed out to somebody else keeps back no other.
-      let failed: PromiseRejectedResult | undefined;
-      for (let from = 0; from < late.length && mayStore() && !isRefused; from += STORES_AT_ONCE) {
-        const stores = await Promise.allSettled(late.slice(from, from + STORES_AT_ONCE).map(storeOne));
-        const failures = stores.filter((one) => one.status === "rejected");
-        failed ??= failures[0];
-        isRefused = failures.some(({ reason }) => isRefusedForNow(reason));
-      }
-      if (failed !== undefined) throw failed.reason;
+      const failures = await storeAll(late, storeOne, mayStore);
+      isRefused = failures.some(isRefusedForNow);
+      if (failures.length > 0) throw failures[0];
     },
     /** Entries that are being stored although they have not started. */
     storing,
   };
+}
+
+/**
+ * Stores them until the stream refuses one. One whose event was handed out to somebody else keeps back no other.
+ * @returns the faults
+ */
+async function storeAll(entries: readonly Entry[], store: (entry: Entry) => Promise<void>, mayStore: () => boolean): Promise<unknown[]> {
+  const failures: unknown[] = [];
+  for (let from = 0; from < entries.length && mayStore() && !failures.some(isRefusedForNow); from += STORES_AT_ONCE) {
+    const stores = await Promise.allSettled(entries.slice(from, from + STORES_AT_ONCE).map(store));
+    failures.push(...stores.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : [])));
+  }
+  return failures;
 }
 
 function createAlone() {

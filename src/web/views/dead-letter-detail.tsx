@@ -114,9 +114,9 @@ export function DeadLetterDetail({
           />
         </section>
       )}
-      {event !== undefined && <EventData sequence={deadLetter.sequence} />}
+      {event !== undefined && body_cut !== true && <EventData sequence={deadLetter.sequence} />}
       {headers !== undefined && <Headers title="Message headers" headers={headers} />}
-      {body !== undefined && <BodyView title="Message" text={body} isCut={body_cut === true} />}
+      {body !== undefined && <BodyView title={event === undefined ? "Message" : "Event data"} text={body} isCut={body_cut === true} />}
       {body_base64 !== undefined && <BodyView title="Message, base64" text={body_base64} isCut={body_cut === true} />}
     </Dialog>
   );

@@ -102,13 +102,6 @@ test("a refusal of the dead-letters stream is kept, and its delivery comes again
   expect(run.state).toMatchObject({ completed: 1, discarded: 1, refusal });
 });
 
-test("one that is too large as a delivery's dead letter is stored whole", async () => {
-  const { run, log, message } = setUp({ storeFails: () => new AppError("STREAM_REFUSED", "too large") });
-  run.take(message(1));
-  await run.completed();
-  expect(log).toEqual(["discarded message 1", "ack 1"]);
-});
-
 test("one that is being attempted comes again: the attempt decides", async () => {
   const { run, log, message } = setUp({ attempted: [2] });
   for (const sequence of [1, 2]) run.take(message(sequence));

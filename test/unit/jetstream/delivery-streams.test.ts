@@ -22,7 +22,7 @@ test("a large fan-out that is refused ends when none of its batches is being sto
   const targets = Array.from({ length: 900 }, () => ({ app: "acme", uuid: UUID }));
   let isEnded = false;
   const stored = streams.fanOut({ event: anEvent(), eventSequence: 1, targets }, { stream: "T_EVENTS", sequence: 1 }, anEvent());
-  const ended = expect(stored.finally(() => (isEnded = true))).rejects.toMatchObject({ code: "STREAM_REFUSED" });
+  const ended = expect(stored.finally(() => (isEnded = true))).rejects.toMatchObject({ code: "TOO_LARGE" });
   await clock.advance(500);
   expect([published, isEnded, streams.underWay()]).toEqual([4, false, 3]);
   await clock.advance(500);

@@ -125,7 +125,7 @@ test("with a deadline nothing is published while NATS is down: the library would
 
 test("PUBLISH-2: a message that is too large is tried once", async () => {
   const { tries, durable } = publishTo([answered(400, 10054, "message size exceeds maximum allowed")]);
-  await expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "STREAM_REFUSED", retryable: false });
+  await expect(durable.store(aMessage(), null)).rejects.toMatchObject({ code: "TOO_LARGE", retryable: false });
   expect(tries).toHaveLength(1);
   expect(durable.refusing()).toEqual([]);
 });

@@ -71,7 +71,7 @@ test.each<[string, Case, string]>([
     { handle: fails(new AppError("STREAM_REFUSED", "", { retryable: true })) },
     "nak 1000",
   ],
-  ["is too large for its stream fails, which counts", { handle: fails(new AppError("STREAM_REFUSED", "")) }, "fail 1000"],
+  ["is too large for its stream fails, which counts", { handle: fails(new AppError("TOO_LARGE", "")) }, "fail 1000"],
   ["hits a bug fails, which counts", { handle: fails(new TypeError("bug")) }, "fail 1000"],
   [
     "hits a bug before anything is awaited fails as well",
