@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { integrationChanged } from "../../src/model/status-event.ts";
-import { describeInBrowser, findings, openDashboard, pictures, startBrowser, TIME, textOf } from "../support/browser.ts";
+import { describeInBrowser, findings, openDashboard, pictures, settled, startBrowser, TIME, textOf } from "../support/browser.ts";
 import { UUID } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Platform, startPlatform } from "../support/platform.ts";
@@ -438,15 +438,17 @@ describeInBrowser("what happened", () => {
     let published = 0;
     /** Status events about the organizations 1, 2, 3… */
     const publish = async (count: number): Promise<void> => {
+      const stored: Array<Promise<unknown>> = [];
       for (const last = published + count; published < last; ) {
         const [organization_id, time] = [String(++published), new Date(begin + published).toISOString()];
         const data = { app: "relay", installation_uuid: UUID, organization_id, webhook_url: "https://relay.example", dashboard_url: null };
         const change = { ...data, previous_status: "active", status: "disabled", reason: { by: "person" } } as const;
         const event = integrationChanged({ id: `relay:${published}`, time, prefix }, "disabled", change);
-        await jetStream.publish(createSubjects(prefix).statusOf(event), JSON.stringify(event));
+        stored.push(jetStream.publish(createSubjects(prefix).statusOf(event), JSON.stringify(event)));
       }
+      await Promise.all(stored);
     };
-    await publish(120);
+    await publish(1_000);
     const proxy = await startTcpProxy(Number(new URL(url).port));
     const { page, close } = await openDashboard(browser, `http://127.0.0.1:${proxy.port}/`, "#/timeline", { expected: /net::ERR/ });
     // A stream begins when this allows it.
@@ -458,7 +460,9 @@ describeInBrowser("what happened", () => {
     /** The organizations that the timeline shows, once the newest one is there; without a gap. */
     const shown = (): Promise<number[]> =>
       eventually(async () => {
-        const found = (await page.locator(".event-title").allInnerTexts()).flatMap((text) => /organization (\d+)/.exec(text)?.[1] ?? []);
+        const found = (await page.locator(".event-title > :not(.event-time)").allTextContents()).flatMap(
+          (text) => /organization (\d+)/.exec(text)?.[1] ?? [],
+        );
         const wanted = found.map((_, at) => String(published - at));
         return found.length >= 50 && found.join() === wanted.join() && found.map(Number);
       });
@@ -476,7 +480,8 @@ describeInBrowser("what happened", () => {
 
     // The first page is loaded again while an older one is on its way.
     const older = Promise.withResolvers<void>();
-    await page.route(/status-events.*cursor=/, async (route) => {
+    const isOlder = /status-events.*cursor=.*limit=50$/;
+    await page.route(isOlder, async (route) => {
       await older.promise;
       await route.continue();
     });
@@ -489,6 +494,25 @@ describeInBrowser("what happened", () => {
     expect((await shown()).length).toBeGreaterThanOrEqual(before.length);
     older.resolve();
     await eventually(async () => (await shown()).length > before.length);
+
+    // An older page arrives while the first one is loaded again; with it there are more than the API's longest page.
+    const newest = Promise.withResolvers<void>();
+    const isFirst = /status-events\?(?!.*cursor=)/;
+    const asked = page.waitForRequest(isFirst);
+    const answered = page.waitForResponse(isFirst);
+    await page.route(isFirst, async (route) => {
+      await newest.promise;
+      await route.continue();
+    });
+    await page.route(isOlder, (route) => route.continue({ url: route.request().url().replace("limit=50", "limit=1000") }));
+    proxy.thaw();
+    await asked;
+    await page.getByRole("button", { name: "Show older" }).click();
+    await eventually(async () => (await shown()).length === published);
+    newest.resolve();
+    await answered;
+    await settled(page);
+    expect((await shown()).length).toBe(published);
     await close();
     await proxy.stop();
   });
