@@ -8,7 +8,7 @@ export type Outcome = (typeof OUTCOMES)[number];
 /** The four counters of an installation's day. */
 export type CountedAs = "success" | "error" | "timeout" | "fatal";
 
-/** Null: the attempt did not reach the receiver for a reason on Posthorn's side, and counts neither for health nor for the circuit. */
+/** Null: a fault that every receiver would see, which says nothing about the integration. A blocked one has a URL that somebody has to change. */
 export const COUNTED_AS: Readonly<Record<Outcome, CountedAs | null>> = {
   delivered: "success",
   gone: "fatal",
@@ -17,12 +17,12 @@ export const COUNTED_AS: Readonly<Record<Outcome, CountedAs | null>> = {
   timed_out: "timeout",
   unreachable: "error",
   sender_failed: null,
-  blocked: null,
+  blocked: "error",
 };
 
-/** Whether the attempt failed for a reason on Posthorn's side. */
-export function isOwnFault(outcome: Outcome): boolean {
-  return COUNTED_AS[outcome] === null;
+/** Whether Posthorn itself ended the attempt, which says nothing about the receiver. */
+export function isOwnDoing(outcome: Outcome): boolean {
+  return outcome === "sender_failed" || outcome === "blocked";
 }
 
 /**

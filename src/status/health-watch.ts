@@ -7,7 +7,7 @@ import type { AttemptRecord } from "../delivery/ports.ts";
 import { messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/logger.ts";
-import { isOwnFault } from "../model/outcome.ts";
+import { COUNTED_AS } from "../model/outcome.ts";
 import type { BrokenRule } from "../model/status-event.ts";
 import { type BrokenReason, type HealthRuleOptions, judgeHealth, lastDays } from "./health-rule.ts";
 import type { IntegrationStatus, LastFailure } from "./integration-status.ts";
@@ -113,7 +113,7 @@ export function createHealthWatch(dependencies: HealthWatchDependencies, options
 
   return {
     onAttempt({ delivery, installation: { uuid, status: current }, outcome, responseCode, error, endedAt }) {
-      if (!delivery.counted || isOwnFault(outcome)) return;
+      if (!delivery.counted || COUNTED_AS[outcome] === null) return;
       if (outcome === "delivered") {
         if (options.calmMs === null || current !== "broken" || recovering.has(uuid)) return;
         recovering.add(uuid);

@@ -6,6 +6,7 @@
  * BATCH-2  Rows and stats under a slug belong to one app. The first write of an app that reuses the slug removes those of the earlier
  *     app, and later writes for the earlier app, from any replica, are dropped.
  */
+import { isOwnDoing } from "../model/outcome.ts";
 import { DELIVERED } from "./dedup-record.ts";
 import { keys } from "./keys.ts";
 import { bucketOf } from "./latency-histogram.ts";
@@ -120,7 +121,7 @@ function countAsRecent(part: AppPart, { failed, endedAt }: LogEntry, counted: Co
   const fields = fieldsOf(part.recent, quarter);
   if (counted.outcome !== DELIVERED) increment(fields, `${minute} ${counted.outcome}`);
   if (counted.latencyMs !== null) increment(fields, `${minute} ${BUCKET}${bucketOf(counted.latencyMs)}`);
-  if (counted.as === null) return;
+  if (isOwnDoing(counted.outcome)) return;
   increment(fields, `${minute} ${failed ? counted.responseCode : DELIVERED}`);
   if (failed) {
     const first = `${FIRST}${minute} first`;

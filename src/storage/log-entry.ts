@@ -13,7 +13,7 @@ export interface Counted {
   /** UTC day (YYYY-MM-DD) and hour (HH) in which it ended. */
   readonly day: string;
   readonly hour: string;
-  /** Null: it counts in the stats only. */
+  /** Null: it counts in the stats, not in health. */
   readonly as: CountedAs | null;
   readonly outcome: Outcome;
   /** How long the receiver took; null if it was not reached. */

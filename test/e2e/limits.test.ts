@@ -291,7 +291,7 @@ test("a rotated secret overlaps for as long as the setting says, with both signa
 describe("a webhook URL that is not allowed any more", () => {
   test("is blocked in deliveries and test calls, and can't be saved", async () => {
     const first = await startPosthornHere({ nats, redis });
-    const { slug } = await first.install({ webhook_url: receiver.url });
+    const { slug, uuid } = await first.install({ webhook_url: receiver.url });
     expect(await first.end()).toBe(0);
     const second = await startPosthornHere({ nats, redis, prefix: first.prefix, settings: { POSTHORN_TARGET_ALLOW: "" } });
     const own = await connectBus(nats, first.prefix);
@@ -308,6 +308,10 @@ describe("a webhook URL that is not allowed any more", () => {
       return items.length > 0 && items;
     });
     expect(letter).toMatchObject({ reason: "blocked", error: message, attempts_made: 1 });
+    await eventually(async () => {
+      const { days } = (await second.api("GET", `/v1/installations/${uuid}/health`)).body;
+      return days.at(-1)?.error === 1;
+    });
     for (const [path, body] of [
       [`/v1/apps/${slug}`, { webhook_url: receiver.url }],
       ["/v1/installations/0f3c1d2e-5b6a-4c7d-8e9f-0a1b2c3d4e5f", { app: slug, organization_id: "1", webhook_url: receiver.url }],
