@@ -7,6 +7,8 @@
  * PULL-3  A deleted consumer, a lost pull request or a silent server is noticed by the missing heartbeats at the latest. `recover` is
  *         then called, and again until it succeeds, before pulling continues. A reconnect begins this again at once: a call on the
  *         old connection would only end with its time limit.
+ * PULL-4  A message that comes while none may be handled waits until they may. The server may answer a pull request from before a
+ *         reconnect, and a record that was changed meanwhile is not known yet.
  */
 import { createInbox, type JetStreamManager, type Msg, type NatsConnection, type Subscription } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -112,7 +114,10 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const requests = createPullRequests({ connection, clock, share }, { stream, consumer, inbox });
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
+  const incoming = createIncoming(mayPull, onMessage, logger);
+
   const pull = (): void => {
+    incoming.pass();
     if (isIn("pulling") && !connection.isClosed()) requests.topUp(held.current(), mayPull() ? limit() : 0, window());
   };
 
@@ -154,11 +159,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     if (!held.add(received, message.reply ?? "")) return pull();
     // PULL-2.
     if (isIn("stopped")) return received.nak(1);
-    try {
-      onMessage(received);
-    } catch (fault) {
-      endFailed(received, fault, logger);
-    }
+    incoming.add(received);
     pull();
   };
 
@@ -190,6 +191,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       state.phase = "stopped";
       share?.stop();
       for (const remove of state.removers) remove();
+      incoming.giveBack();
       state.drained ??= drained(state.subscription, connection, clock);
       await state.drained;
       if (held.size() === 0) state.cancelTick();
@@ -197,6 +199,33 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
     wake: pull,
     held: held.size,
     lastMessageAt: () => state.lastMessageAt,
+  };
+}
+
+/** Passes messages on in the order in which they came (PULL-4). */
+function createIncoming(mayHandle: () => boolean, onMessage: (message: ConsumedMessage) => void, logger: Logger) {
+  const waiting: ConsumedMessage[] = [];
+
+  const handle = (message: ConsumedMessage): void => {
+    try {
+      onMessage(message);
+    } catch (fault) {
+      endFailed(message, fault, logger);
+    }
+  };
+
+  return {
+    add(message: ConsumedMessage): void {
+      if (waiting.length > 0 || !mayHandle()) waiting.push(message);
+      else handle(message);
+    },
+    pass(): void {
+      if (waiting.length === 0 || !mayHandle()) return;
+      for (const message of waiting.splice(0)) message.isOurs() ? handle(message) : message.drop();
+    },
+    giveBack(): void {
+      for (const message of waiting.splice(0)) message.nak(1);
+    },
   };
 }
 

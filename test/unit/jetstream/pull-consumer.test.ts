@@ -132,6 +132,48 @@ test("PULL-3: a server that falls silent is noticed by its missing heartbeats; r
   expect(received).toHaveLength(1);
 });
 
+describe("PULL-4: what comes while no message may be handled", () => {
+  const startPaused = () => {
+    const world = createWorld();
+    const may = { handle: true };
+    const started = start({ ...world, dependencies: { ...world.dependencies, mayPull: () => may.handle } });
+    may.handle = false;
+    for (const text of ["a", "b", "c"]) world.jetStream.store(text);
+    return { ...world, ...started, may };
+  };
+  const sequences = (received: readonly ConsumedMessage[]) => received.map(({ sequence }) => sequence);
+
+  test("waits until they may, in its order", async () => {
+    const { clock, jetStream, consumer, received, may } = startPaused();
+    await clock.advance(2_000);
+    expect([received, consumer.held()]).toEqual([[], 3]);
+    may.handle = true;
+    jetStream.store("d");
+    await clock.advance(2_000);
+    expect(sequences(received)).toEqual([1, 2, 3, 4]);
+  });
+
+  test("is given back by a stop", async () => {
+    const { clock, consumer, received, noted } = startPaused();
+    await clock.advance(100);
+    await Promise.all([consumer.stop(), clock.advance(10)]);
+    expect([received, noted, consumer.held()]).toEqual([[], [1, 2, 3], 0]);
+  });
+
+  test("is somebody else's once its lease is over", async () => {
+    const { clock, jetStream, received, may } = startPaused();
+    await clock.advance(100);
+    jetStream.silence(true);
+    await clock.advance(ACK_WAIT_MS);
+    may.handle = true;
+    await clock.advance(1_000);
+    expect(received).toEqual([]);
+    jetStream.silence(false);
+    await clock.advance(10_000);
+    expect(sequences(received)).toEqual([1, 2, 3]);
+  });
+});
+
 test("HELD-1: a message that is delivered again while it is held is not handled twice, and ends on its newer delivery", async () => {
   const world = createWorld();
   const { consumer, received } = start(world);
