@@ -1,4 +1,5 @@
-/** Properties have the same cases in every run; `npm run fuzz` and ORDER_MODEL_RUNS look for others. A setup file of every project. */
+/** Properties have the same cases in every run; `npm run fuzz`, ORDER_MODEL_RUNS and STREAMS_MODEL_RUNS look for others. A setup file of every project. */
 import fc from "fast-check";
 
-if (process.env["FUZZ_CASES"] === undefined && process.env["ORDER_MODEL_RUNS"] === undefined) fc.configureGlobal({ seed: 7 });
+if (["FUZZ_CASES", "ORDER_MODEL_RUNS", "STREAMS_MODEL_RUNS"].every((name) => process.env[name] === undefined))
+  fc.configureGlobal({ seed: 7 });
