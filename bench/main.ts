@@ -9,21 +9,23 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { baseline, type Contender, floor, posthorn } from "./support/contenders.ts";
 import { type Measured, measure } from "./support/measure.ts";
+import { orUsage } from "./support/options.ts";
 import { type Result, report } from "./support/report.ts";
 import { createWorld, type Workload, type World } from "./support/world.ts";
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: "boolean", default: false },
-    rounds: { type: "string" },
-    only: { type: "string" },
-    cases: { type: "string" },
-    build: { type: "string", multiple: true, default: [] },
-    deliveries: { type: "string" },
-    "delay-seconds": { type: "string" },
-    write: { type: "boolean", default: false },
-  },
-});
+const OPTIONS = {
+  quick: { type: "boolean", default: false },
+  rounds: { type: "string" },
+  only: { type: "string" },
+  cases: { type: "string" },
+  build: { type: "string", multiple: true, default: [] as string[] },
+  deliveries: { type: "string" },
+  "delay-seconds": { type: "string" },
+  write: { type: "boolean", default: false },
+} as const;
+const USAGE =
+  "npm run bench -- [--quick] [--rounds N] [--deliveries N] [--delay-seconds N] [--build <name>=<main.js>] [--write] [--only <name>,<name>] [--cases N,N]";
+const { values } = orUsage(USAGE, () => parseArgs({ options: OPTIONS }));
 const quick = values.quick;
 const rounds = Number(values.rounds ?? (quick ? 1 : 3));
 const deliveries = Number(values.deliveries ?? (quick ? 6_000 : 20_000));
@@ -59,9 +61,7 @@ const CASES: readonly Workload[] = [
 const names = values.only?.split(",") ?? Object.keys(CONTENDERS);
 const cases = (values.cases?.split(",").map(Number) ?? (quick ? [1] : [...CASES.keys()])).map((at) => CASES[at]);
 if (names.some((name) => !(name in CONTENDERS)) || cases.includes(undefined) || !(rounds >= 1) || !(deliveries >= 1)) {
-  console.error(
-    `usage: npm run bench -- [--quick] [--rounds N] [--deliveries N] [--delay-seconds N] [--write] [--only ${Object.keys(CONTENDERS).join(",")}] [--cases ${[...CASES.keys()].join(",")}]`,
-  );
+  console.error(`usage: ${USAGE}\nnames: ${Object.keys(CONTENDERS).join(", ")}; cases: ${[...CASES.keys()].join(", ")}`);
   process.exit(64);
 }
 

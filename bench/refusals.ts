@@ -7,24 +7,13 @@ import type { ChildProcess } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import { freePort } from "../scripts/servers.mjs";
 import { ended, startPosthorn } from "./support/contenders.ts";
+import { readOptions } from "./support/options.ts";
 import { cpuUs, machine, residentMb } from "./support/usage.ts";
 import { createWorld, uuidOf } from "./support/world.ts";
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "10" },
-    rate: { type: "string", default: "500" },
-    replicas: { type: "string", default: "2" },
-  },
-});
-const [minutes = 0, rate = 0, replicas = 0] = [values.minutes, values.rate, values.replicas].map(Number);
-if (![minutes, rate, replicas].every((value) => value > 0)) {
-  console.error("usage: npm run bench:refusals -- [--minutes N] [--rate <events a second>] [--replicas N]");
-  process.exit(64);
-}
+const { minutes, rate, replicas } = readOptions("refusals", { minutes: 10, rate: 500, replicas: 2 });
 
 /** Before, and after the recovery until the app is healthy. */
 const WELL_S = 10;

@@ -4,6 +4,7 @@
  */
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
+import { orUsage } from "../support/options.ts";
 import { startReceiver } from "../support/start-receiver.ts";
 import { machine } from "../support/usage.ts";
 import { benthos } from "./benthos.ts";
@@ -22,19 +23,20 @@ import { webhookx } from "./webhookx.ts";
 const PEERS: readonly Peer[] = [posthorn, posthornByHttp, outpost, svix, convoy, webhookx, bullmq, benthos];
 const SOURCED = PEERS.filter(({ source }) => source !== null);
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string" },
-    rounds: { type: "string", default: "3" },
-    seconds: { type: "string", default: "5" },
-    endpoints: { type: "string", default: "100" },
-    "fan-out": { type: "string", default: "1" },
-    bytes: { type: "string", default: "1000" },
-    /** How long is waited for deliveries after a fault, in the first round; 0: no faults. */
-    "recovery-seconds": { type: "string", default: "75" },
-    ...Object.fromEntries(SOURCED.map(({ name }) => [name, { type: "string" } as const])),
-  },
-});
+const OPTIONS = {
+  only: { type: "string" },
+  rounds: { type: "string", default: "3" },
+  seconds: { type: "string", default: "5" },
+  endpoints: { type: "string", default: "100" },
+  "fan-out": { type: "string", default: "1" },
+  bytes: { type: "string", default: "1000" },
+  /** How long is waited for deliveries after a fault, in the first round; 0: no faults. */
+  "recovery-seconds": { type: "string", default: "75" },
+  ...Object.fromEntries(SOURCED.map(({ name }) => [name, { type: "string" } as const])),
+} as const;
+const USAGE = `npm run bench:peers -- [--only ${PEERS.map(({ name }) => name).join(",")}] [--rounds N] [--seconds N] [--endpoints N]
+  [--fan-out N (a divisor of the endpoints)] [--bytes N] [--recovery-seconds N] [${SOURCED.map(({ name }) => `--${name} <path>`).join("] [")}]`;
+const { values } = orUsage(USAGE, () => parseArgs({ options: OPTIONS }));
 const paths: Readonly<Record<string, string | boolean | undefined>> = values;
 const rounds = Number(values.rounds);
 const options: MeasureOptions = {
@@ -49,10 +51,7 @@ const unknown = names.filter((name) => !PEERS.some((peer) => peer.name === name)
 const { endpoints, fanOut, bodyBytes, seconds, recoverySeconds } = options;
 const areCounts = [rounds, endpoints, fanOut, bodyBytes].every((value) => Number.isInteger(value) && value >= 1);
 if (unknown.length > 0 || !areCounts || !(seconds > 0) || !(recoverySeconds >= 0) || endpoints % fanOut !== 0) {
-  console.error(
-    `usage: npm run bench:peers -- [--only ${PEERS.map(({ name }) => name).join(",")}] [--rounds N] [--seconds N] [--endpoints N]
-  [--fan-out N (a divisor of the endpoints)] [--bytes N] [--recovery-seconds N] [${SOURCED.map(({ name }) => `--${name} <path>`).join("] [")}]`,
-  );
+  console.error(`usage: ${USAGE}`);
   process.exit(64);
 }
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));

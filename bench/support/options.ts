@@ -28,15 +28,22 @@ export function readOptions<const D extends Readonly<Record<string, Value>>>(
       );
     return typeof given === "number" ? (numbers[0] ?? given) : numbers;
   };
-  try {
+  const usage = names.map((name) => (isFlag(name) ? `[--${name}]` : `[--${name} ${String(defaults[name]) || "…"}]`));
+  return orUsage(`npm run bench:${bench} -- ${usage.join(" ")}`, () => {
     const options = Object.fromEntries(names.map((name) => [name, { type: isFlag(name) ? "boolean" : "string" } as const]));
     const { values } = parseArgs({ options });
     return Object.fromEntries(names.map((name) => [name, read(name, values[name] as string | boolean | undefined)])) as {
       [N in keyof D]: Read<D[N]>;
     };
+  });
+}
+
+/** Ends the process with the problem and the usage when the options can't be read. */
+export function orUsage<T>(usage: string, readAll: () => T): T {
+  try {
+    return readAll();
   } catch (error) {
-    const usage = names.map((name) => (isFlag(name) ? `[--${name}]` : `[--${name} ${String(defaults[name]) || "…"}]`));
-    console.error(`${(error as Error).message}\nusage: npm run bench:${bench} -- ${usage.join(" ")}`);
+    console.error(`${(error as Error).message}\nusage: ${usage}`);
     process.exit(64);
   }
 }

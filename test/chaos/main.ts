@@ -4,27 +4,29 @@
  * faults explain.
  */
 import { parseArgs } from "node:util";
+import { orUsage } from "../../bench/support/options.ts";
 import { type ReportRow, writeReport } from "./report.ts";
 import { complaints, runScenarios, type Scenario, shownBoundOf, timesOf as timesAt } from "./scenario.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    only: { type: "string" },
-    intensity: { type: "string", default: "1" },
-    write: { type: "string" },
-  },
-});
+const OPTIONS = {
+  seed: { type: "string", default: "1" },
+  only: { type: "string" },
+  intensity: { type: "string", default: "1" },
+  write: { type: "string" },
+} as const;
+const NAMES = SCENARIOS.map(({ name }) => name);
+const USAGE = `npm run chaos -- [--seed <whole number>] [--intensity <above 0>] [--only ${NAMES.join(",")} | --write <document>]`;
+const { values } = orUsage(USAGE, () => parseArgs({ options: OPTIONS }));
 const seed = Number(values.seed);
 const intensity = Number(values.intensity);
-const only = values.only?.split(",");
-const chosen = SCENARIOS.filter(({ name }) => only === undefined || only.includes(name));
+const only = values.only?.split(",") ?? NAMES;
+const unknown = only.filter((name) => !NAMES.includes(name));
+const chosen = SCENARIOS.filter(({ name }) => only.includes(name));
 const isPartial = chosen.length < SCENARIOS.length;
-if (!Number.isInteger(seed) || !(intensity > 0) || chosen.length === 0 || (isPartial && values.write !== undefined)) {
-  console.error(
-    `usage: npm run chaos -- [--seed <whole number>] [--intensity <above 0>] [--only ${SCENARIOS.map(({ name }) => name).join(",")} | --write <document>]`,
-  );
+if (!Number.isInteger(seed) || !(intensity > 0) || unknown.length > 0 || (isPartial && values.write !== undefined)) {
+  if (unknown.length > 0) console.error(`--only: found ${unknown.join(",")}, wanted names of faults`);
+  console.error(`usage: ${USAGE}`);
   process.exit(64);
 }
 
