@@ -32,6 +32,8 @@ const SILENCE_MS = 40_000;
 /** A stream that ends earlier was broken off; the server ends streams later. */
 const EARLY_MS = 60_000;
 const POLL_MS = 5_000;
+/** Then the stream is tried again: the proxy's settings may have changed, or the network of the browser. */
+const POLLED_FOR_MS = 60_000;
 const RETRY_MS = 2_000;
 
 export interface StatusListener {
@@ -79,20 +81,20 @@ async function follow(
   show: (update: (before: LiveState) => LiveState) => void,
   { onEvent, onGap }: StatusListener,
 ): Promise<void> {
-  let isBuffered = false;
+  let pollUntil = 0;
   const onOverview = (message: OverviewMessage): void => {
     show((before) => merged(before, message));
     if (hasAll(message)) onGap();
   };
   while (!signal.aborted) {
     try {
-      if (isBuffered) {
+      if (Date.now() < pollUntil) {
         const message = await call<OverviewMessage>(path, { signal });
         show(() => whole(message, "polled"));
         onGap();
         await pause(POLL_MS, signal);
-      } else {
-        isBuffered = (await stream(path, signal, onOverview, onEvent)) === "no event";
+      } else if ((await stream(path, signal, onOverview, onEvent)) === "no event") {
+        pollUntil = Date.now() + POLLED_FOR_MS;
       }
     } catch (error) {
       if (signal.aborted) return;

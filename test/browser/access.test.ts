@@ -221,9 +221,13 @@ describeInBrowser("the dashboard", () => {
     await proxy.stop();
   });
 
-  test("asks again and again where a proxy holds back what is pushed", async () => {
+  test("asks again and again where a proxy holds back what is pushed, until it does so no longer", async () => {
     const proxy = await startProxy(platform.posthorn.url, { path: "/", collects: true });
     const { page, goto, close } = await open("#/", {}, proxy.url);
+    await page.evaluate(() => {
+      const later = setTimeout;
+      globalThis.setTimeout = ((run: () => void, ms: number) => later(run, ms === 5_000 ? 50 : ms)) as typeof setTimeout;
+    });
     await page.getByText("Every 5 s").waitFor();
     await page.getByRole("link", { name: "Pager Relay" }).waitFor();
     const [uuid] = await platform.register("later", "ok", { name: "Later" });
@@ -236,6 +240,12 @@ describeInBrowser("the dashboard", () => {
     await page.getByText("Integration disabled").waitFor();
     await platform.call("POST", `/v1/installations/${uuid}/enable`);
     await page.getByText("Integration enabled").waitFor();
+    proxy.passOn();
+    await page.evaluate(() => {
+      const now = Date.now;
+      Date.now = () => now() + 60_000;
+    });
+    await page.getByText("Live", { exact: true }).waitFor();
     await close();
     await proxy.stop();
   });

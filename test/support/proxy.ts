@@ -5,6 +5,8 @@ import type { AddressInfo, Socket } from "node:net";
 export interface Proxy {
   /** With the path and a slash at its end. */
   readonly url: string;
+  /** Holds nothing back from now on. */
+  passOn(): void;
   stop(): Promise<void>;
 }
 
@@ -16,6 +18,7 @@ export interface ProxyOptions {
 }
 
 export async function startProxy(target: string, { path, collects = false }: ProxyOptions): Promise<Proxy> {
+  let isCollecting = collects;
   const sockets = new Set<Socket>();
   const server = createServer((incoming, outgoing) => {
     const url = incoming.url ?? "";
@@ -24,7 +27,7 @@ export async function startProxy(target: string, { path, collects = false }: Pro
       `${target}/${url.slice(path.length)}`,
       { method: incoming.method ?? "GET", headers: incoming.headers },
       (answered) => {
-        if (!collects) {
+        if (!isCollecting) {
           outgoing.writeHead(answered.statusCode ?? 502, answered.headers);
           return void answered.pipe(outgoing);
         }
@@ -44,6 +47,9 @@ export async function startProxy(target: string, { path, collects = false }: Pro
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`,
+    passOn() {
+      isCollecting = false;
+    },
     stop: () =>
       new Promise((resolve) => {
         for (const socket of sockets) socket.destroy();
