@@ -9,7 +9,7 @@ interface Page<T> {
 }
 
 export interface Pages<T, P extends Page<T>> {
-  /** Its reload and refresh drop the pages after it, which follow only the page that it was. */
+  /** Loaded again, it drops the pages after it, which follow only the page that it was. */
   readonly first: Loaded<P>;
   /** The last page that was loaded; null: none. */
   readonly last: P | null;

@@ -393,6 +393,18 @@ describeInBrowser("what happened", () => {
     const shown = page.locator(".timeline li");
     await eventually(async () => (await shown.count()) === 50);
     await page.getByText('after: {"name":"Busy 50"}').waitFor();
+
+    // An older page would be dropped with the first one, so it can't be asked for while that is loaded again.
+    const first = Promise.withResolvers<void>();
+    await page.route(/v1\/audit/, async (route) => {
+      await first.promise;
+      await route.continue();
+    });
+    await platform.call("PATCH", "/v1/apps/busy", { name: "Busier" });
+    await page.getByRole("button", { name: "Refresh" }).click();
+    await expect.poll(() => page.getByRole("button", { name: "Show older" }).isDisabled()).toBe(true);
+    first.resolve();
+    await page.getByText('after: {"name":"Busier"}').waitFor();
     await page.getByRole("button", { name: "Show older" }).click();
     await eventually(async () => (await shown.count()) > 51);
     await page.getByText('after: {"name":"Busy 0"}').waitFor();

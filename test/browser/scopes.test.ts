@@ -192,7 +192,7 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     const [gone] = await platform.register("gone", "gone", {}, ["contoso"]);
     await platform.deliver("gone", "issue.created", 1, "contoso");
     await eventually(async () => (await platform.call("GET", `/v1/installations/${gone}`)).status === "broken");
-    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", {
+    const { page, goto, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", {
       token: await tokenOf("organizations/contoso", "manage"),
     });
     await page.locator("tbody tr", { hasText: "other" }).getByRole("button", { name: "Edit" }).click();
@@ -203,6 +203,19 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     await page.getByText("projects 7").waitFor();
     await page.getByText(/^The receiver answered 410 Gone/).waitFor();
     expect(await findings(page)).toEqual([]);
+
+    // Nothing is pushed to it: it asks again.
+    const refresh = page.getByRole("button", { name: "Refresh" });
+    await platform.call("POST", `/v1/installations/${gone}/enable`);
+    await refresh.click();
+    await page.locator("tbody tr", { hasText: "gone" }).getByText("Active").waitFor();
+    await goto("#/timeline");
+    await page.getByText("Integration recovered").waitFor();
+    await platform.call("POST", `/v1/installations/${gone}/disable`);
+    const path = `/v1/status-events?app=gone&topics=integration`;
+    await eventually(async () => (await platform.call("GET", path)).items[0].type === "integration.disabled");
+    await refresh.click();
+    await page.getByText("Integration disabled").waitFor();
     await close();
   });
 });

@@ -2,17 +2,16 @@
 import type { Pages } from "../use-pages.ts";
 import { Failed } from "./notice.tsx";
 
-export function Older({
-  of: { last, more },
-}: {
-  of: Pick<Pages<unknown, { items: readonly unknown[]; next: string | null }>, "last" | "more">;
-}) {
+type List = Pages<unknown, { items: readonly unknown[]; next: string | null }>;
+
+/** An older page does not last when `first` is loaded again, so it can't be asked for meanwhile. */
+export function Older({ of: { first, last, more } }: { of: Pick<List, "last" | "more"> & Partial<Pick<List, "first">> }) {
   return (
     <>
       {more.error !== null && <Failed what="Older entries" error={more.error} retry={more.run} />}
       {last?.next != null && (
         <div class="pager">
-          <button type="button" class="button" disabled={more.isRunning} onClick={more.run}>
+          <button type="button" class="button" disabled={more.isRunning || first?.isLoading} onClick={more.run}>
             Show older
           </button>
         </div>

@@ -1,4 +1,5 @@
 /** The audit log: who changed what, newest first. */
+import type { RefObject } from "preact";
 import type { AuditEntry, AuditPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
@@ -8,12 +9,16 @@ import { usePages } from "../use-pages.ts";
 
 const PAGE = 50;
 
-/** @param app null: all apps */
-export function Changes({ app }: { app: string | null }) {
+/**
+ * @param app null: all apps
+ * @param reload loads them again
+ */
+export function Changes({ app, reload }: { app: string | null; reload: RefObject<() => void> }) {
   const pages = usePages<AuditEntry, AuditPage>(`changes ${app}`, (cursor, signal) =>
     call(withQuery("v1/audit", { app, cursor, limit: PAGE }), signal ? { signal } : {}),
   );
   const { first, items: entries } = pages;
+  reload.current = first.reload;
   return (
     <>
       {first.error !== null && <Failed what="The changes" error={first.error} retry={first.reload} />}

@@ -2,8 +2,8 @@
 import { useEffect, useState } from "preact/hooks";
 import type { DeadLetterPage } from "../../client/api-types.generated.ts";
 import { call, withQuery } from "../api.ts";
-import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { ANY_TIME, chosenSpan, TimeFields, timeKey } from "../parts/time-filter.tsx";
 import { type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
@@ -59,9 +59,7 @@ export function DeadLetters({ app, place }: { app: string | null; place: Place }
   return (
     <>
       <DeadLetterFilters {...{ app, slug, type, since }}>
-        <button type="button" class="button" onClick={page.reload} disabled={page.isLoading}>
-          <RefreshIcon /> Refresh
-        </button>
+        <Refresh of={page} />
         {deadLetters.length > 0 && problem === null && (
           <DeadLetterActions of={deadLetters} selected={selectedRows} isFiltered={isFiltered} onAction={setAction} />
         )}

@@ -5,9 +5,9 @@ import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { OUTCOME_OPTIONS } from "../outcomes.ts";
 import { FilterField, FilterSelect, MoreFilters } from "../parts/filters.tsx";
-import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading, Notes } from "../parts/notice.tsx";
 import { Older } from "../parts/older.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { chosenSpan, TimeFields, TimeFilter, timeKey } from "../parts/time-filter.tsx";
 import { When } from "../parts/when.tsx";
@@ -47,9 +47,7 @@ export function DeliveriesPage({ place: { query } }: { place: Place }) {
     <>
       <div class="head head-line">
         <h1 tabIndex={-1}>Deliveries</h1>
-        <button type="button" class="button head-action" disabled={first.isLoading} onClick={first.reload}>
-          <RefreshIcon /> Refresh
-        </button>
+        <Refresh of={first} class="head-action" />
       </div>
       <DeliveryFilters query={query} shown={shown.value} />
       {first.error !== null && <Failed what="The list of deliveries" error={first.error} retry={first.reload} />}

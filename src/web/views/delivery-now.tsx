@@ -5,9 +5,9 @@ import { ApiError, call } from "../api.ts";
 import { REASON_TEXTS } from "../outcomes.ts";
 import { DELIVERY_STATES } from "../parts/delivery-state.ts";
 import { Facts } from "../parts/facts.tsx";
-import { RefreshIcon } from "../parts/icons.tsx";
 import { Failed, Loading, Notes, sentence } from "../parts/notice.tsx";
 import { Pill, ReasonPill } from "../parts/pills.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
@@ -28,9 +28,7 @@ export function DeliveryNow({ id }: { id: string }) {
     <section class="detail-section" aria-labelledby="delivery-now">
       <div class="section-head">
         <h3 id="delivery-now">Delivery state</h3>
-        <button type="button" class="button quiet small" disabled={isLoading} onClick={reload}>
-          <RefreshIcon /> Refresh
-        </button>
+        <Refresh of={{ isLoading, reload }} class="quiet small" />
       </div>
       {error !== null && <Failed what="The delivery state" error={error} retry={reload} />}
       {value === null && error === null && <Loading what="the delivery state" />}

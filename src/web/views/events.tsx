@@ -4,9 +4,9 @@ import type { EventPage, ListedEvent } from "../../client/api-types.generated.ts
 import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { FilterField } from "../parts/filters.tsx";
-import { RefreshIcon } from "../parts/icons.tsx";
 import { Empty, Failed, Loading, sentence } from "../parts/notice.tsx";
 import { Older } from "../parts/older.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { Table } from "../parts/table.tsx";
 import { ANY_TIME, chosenSpan, TimeFields, TimeFilter, timeKey } from "../parts/time-filter.tsx";
 import { When } from "../parts/when.tsx";
@@ -33,9 +33,7 @@ export function EventsPage({ place: { query } }: { place: Place }) {
     <>
       <div class="head head-line">
         <h1 tabIndex={-1}>Events</h1>
-        <button type="button" class="button head-action" disabled={first.isLoading} onClick={first.reload}>
-          <RefreshIcon /> Refresh
-        </button>
+        <Refresh of={first} class="head-action" />
       </div>
       <div class="toolbar">
         {can.seeAll && <FilterField name="organization" label="Organization" value={organization} />}

@@ -9,8 +9,8 @@ import { JsonTokens } from "../parts/body-view.tsx";
 import { Code } from "../parts/code.tsx";
 import { Copyable } from "../parts/copy.tsx";
 import { Facts, TraceId } from "../parts/facts.tsx";
-import { RefreshIcon } from "../parts/icons.tsx";
 import { Failed, Loading, Notes, sentence } from "../parts/notice.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { When } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
@@ -82,9 +82,7 @@ function Head({ title, id, isLoading, reload }: { title: string; id: string; isL
     <div class="head">
       <div class="head-line">
         <h1 tabIndex={-1}>{title}</h1>
-        <button type="button" class="button head-action" disabled={isLoading} onClick={reload}>
-          <RefreshIcon /> Refresh
-        </button>
+        <Refresh of={{ isLoading, reload }} class="head-action" />
       </div>
       <p class="head-sub mono wrap">{id}</p>
     </div>

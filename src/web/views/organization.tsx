@@ -5,6 +5,7 @@ import { call, withQuery } from "../api.ts";
 import { useGround } from "../ground.ts";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { StatusPill } from "../parts/pills.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { Table } from "../parts/table.tsx";
 import { hrefOf } from "../routing.ts";
 import { useLoad } from "../use-load.ts";
@@ -31,7 +32,10 @@ export function OrganizationPage({ id, app }: { id: string; app: string | null }
   return (
     <>
       <div class="head">
-        <h1 tabIndex={-1}>Organization {id}</h1>
+        <div class="head-line">
+          <h1 tabIndex={-1}>Organization {id}</h1>
+          <Refresh of={page} class="head-action" />
+        </div>
         <p class="head-sub">The apps that are installed in this organization.</p>
       </div>
       {page.error !== null && <Failed what="The installations" error={page.error} retry={page.reload} />}

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { sum } from "../../client/app-condition.ts";
 import { OUTCOME_OPTIONS } from "../outcomes.ts";
 import { FilterField, FilterSelect, MoreFilters } from "../parts/filters.tsx";
-import { RefreshIcon } from "../parts/icons.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { ANY_TIME, TimeFilter } from "../parts/time-filter.tsx";
 import { type Place, setQuery } from "../routing.ts";
@@ -51,13 +51,13 @@ export function RequestFilters({ row, log, types, query }: RequestFiltersProps) 
         <FilterField name="installation" label="Installation" value={installation} />
         <FilterField name="event" label="Event id" value={event} />
       </MoreFilters>
-      <Refresh row={row} log={log} />
+      <RefreshNew row={row} log={log} />
     </div>
   );
 }
 
 /** Shows that there are new rows, and follows them on request. */
-function Refresh({ row, log }: { row: AppRow; log: RequestFiltersProps["log"] }) {
+function RefreshNew({ row, log }: { row: AppRow; log: RequestFiltersProps["log"] }) {
   const [isFollowing, setFollowing] = useState(false);
   const attempts = row.attempts === null ? null : sum(row.attempts);
   const seen = useRef(attempts);
@@ -74,14 +74,13 @@ function Refresh({ row, log }: { row: AppRow; log: RequestFiltersProps["log"] })
       <label class="check">
         <input type="checkbox" checked={isFollowing} onChange={(event) => setFollowing(event.currentTarget.checked)} /> Follow
       </label>
-      <button type="button" class="button" onClick={reload} disabled={log.isLoading}>
-        <RefreshIcon /> Refresh
+      <Refresh of={{ isLoading: log.isLoading, reload }}>
         {isNew && !isFollowing && (
           <span class="new-dot">
             <span class="hidden">, there are new attempts</span>
           </span>
         )}
-      </button>
+      </Refresh>
     </div>
   );
 }

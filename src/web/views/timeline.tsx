@@ -1,9 +1,12 @@
 /** Status changes of integrations, circuits and deliveries, newest first. */
-import { useEffect } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { describeStatus } from "../../client/status-texts.ts";
 import { day, shownAt } from "../format.ts";
+import { useGround } from "../ground.ts";
 import { Empty, Failed, Loading } from "../parts/notice.tsx";
 import { Older } from "../parts/older.tsx";
+import { Refresh } from "../parts/refresh.tsx";
 import { Segments } from "../parts/segments.tsx";
 import { When, Zone } from "../parts/when.tsx";
 import { hrefOf, type Place, setQuery } from "../routing.ts";
@@ -38,7 +41,11 @@ export function TimelinePage({ place }: { place: Place }) {
 
 /** @param app null: all apps */
 export function Timeline({ app, place }: { app: string | null; place: Place }) {
+  const { session } = useGround();
   const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
+  const reload = useRef(() => {});
+  // Changes are not pushed, and nothing is pushed to an organization.
+  const isPushed = shown.value !== "changes" && session.organization_id === null;
   return (
     <>
       <div class="toolbar">
@@ -48,14 +55,26 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
           options={SHOWN}
           onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
         />
+        {!isPushed && <Refresh of={{ isLoading: false, reload: () => reload.current() }} class="toolbar-end" />}
       </div>
-      {shown.value === "changes" ? <Changes app={app} /> : <StatusEvents key={shown.value} app={app} shown={shown} />}
+      {shown.value === "changes" ? (
+        <Changes app={app} reload={reload} />
+      ) : (
+        <StatusEvents key={shown.value} app={app} topics={shown.topics} reload={reload} />
+      )}
     </>
   );
 }
 
-function StatusEvents({ app, shown }: { app: string | null; shown: (typeof SHOWN)[number] }) {
-  const { newest, events, last, more } = useStatusEvents(app, shown.topics);
+interface StatusEventsProps {
+  readonly app: string | null;
+  readonly topics: string;
+  readonly reload: RefObject<() => void>;
+}
+
+function StatusEvents({ app, topics, reload }: StatusEventsProps) {
+  const { newest, events, last, more } = useStatusEvents(app, topics);
+  reload.current = newest.reload;
   return (
     <>
       {newest.error !== null && <Failed what="The timeline" error={newest.error} retry={newest.reload} />}
