@@ -56,8 +56,8 @@ export function wireRecords(given: Given): void {
     // The app may have become ordered, or may have more deliveries in flight.
     else parkedQueues.wake("app", slug);
   });
-  registryStore.onRecord(ORDER_RECORDS, (key, record) => {
-    given.orderRecords.observe(key, record);
+  registryStore.onRecord(ORDER_RECORDS, (key, record, revision) => {
+    given.orderRecords.observe(key, record, revision);
     if (record?.state === "taking") given.events.beginPostponed();
   });
   registryStore.onRecord(leaseKind(OWNER_KEY), (_key, value, revision, storedAt) => {

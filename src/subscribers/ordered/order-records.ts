@@ -6,6 +6,9 @@
  * no record   replicas deliver; those of an ordered app they park in the app's queue, which the owner empties
  * `taking`    replicas leave events from `from` on to the owner, who takes them whatever replicas know
  * `ending`    replicas park, and the owner takes a moment later what replicas that know less have left
+ *
+ * A write changes only the record that its writer has seen. What an owner wrote while it was cut off may arrive when another one
+ * has the app in hand.
  */
 
 import { AppError } from "../../model/app-error.ts";
@@ -32,18 +35,29 @@ export const ORDER_RECORDS: RecordKind<OrderRecord> = {
   },
 };
 
+/** The bucket operations needed here, which registry/store.ts implements. */
 export interface OrderRecordStore {
-  putRecord(key: string, value: string): Promise<number>;
-  deleteRecord(key: string): Promise<unknown>;
+  updateRecord(key: string, value: string, revision: number): Promise<number | "conflict">;
+  deleteRecordAt(key: string, revision: number): Promise<"deleted" | "conflict">;
 }
 
 /** @param onChange called with the app of each record that was pushed */
 export function createOrderRecords(store: OrderRecordStore, onChange: (app: string) => void) {
   const records = new Map<string, OrderRecord>();
+  /** Also of deletions. */
+  const revisions = new Map<string, number>();
+  const revisionOf = (app: string): number => revisions.get(app) ?? 0;
+
+  const requireWritten = (app: string, written: number | "deleted" | "conflict"): void => {
+    if (written === "conflict")
+      throw new AppError("CONFLICT", `record ${ORDER_PREFIX}${app} was changed in the meantime`, { retryable: true });
+  };
+
   return {
     /** The record was pushed. */
-    observe(key: string, record: OrderRecord | null): void {
+    observe(key: string, record: OrderRecord | null, revision: number): void {
       const app = key.slice(ORDER_PREFIX.length);
+      revisions.set(app, revision);
       if (record === null) records.delete(app);
       else records.set(app, record);
       onChange(app);
@@ -55,11 +69,12 @@ export function createOrderRecords(store: OrderRecordStore, onChange: (app: stri
       const record = records.get(app);
       return record?.state === "taking" && eventSequence >= record.from;
     },
+    /** @throws AppError CONFLICT, as does `remove` */
     async put(app: string, record: OrderRecord): Promise<void> {
-      await store.putRecord(ORDER_PREFIX + app, JSON.stringify(record));
+      requireWritten(app, await store.updateRecord(ORDER_PREFIX + app, JSON.stringify(record), revisionOf(app)));
     },
     async remove(app: string): Promise<void> {
-      await store.deleteRecord(ORDER_PREFIX + app);
+      requireWritten(app, await store.deleteRecordAt(ORDER_PREFIX + app, revisionOf(app)));
     },
   };
 }
