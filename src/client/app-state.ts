@@ -2,7 +2,7 @@
 
 import { epochMsOf } from "../model/rfc3339.ts";
 import type { AppAtAGlance } from "./api-types.generated.ts";
-import { failsToSend, installedOf } from "./app-condition.ts";
+import { failsToSend, installedOf, sum } from "./app-condition.ts";
 
 export interface Shown {
   /** Milliseconds since the epoch. */
@@ -60,19 +60,22 @@ export function troublesOf(app: AppAtAGlance, shown: Shown): string[] {
   }
   if (app.waiting !== null) troubles.push(waitingText(app, app.waiting, shown));
   if (installations.broken > 0) {
-    const [broken, installed] = [installations.broken, installedOf(app)].map(whole);
-    troubles.push(`${broken} of ${installed} installations broken. Their deliveries wait.`);
+    const what = installations.broken === 1 ? "is broken; its" : "are broken; their";
+    troubles.push(`${whole(installations.broken)} of ${whole(installedOf(app))} installations ${what} deliveries wait.`);
   }
   return troubles;
 }
 
-/** The failures among an app's attempts: `404 from 208, no response from 4 of 215`. @param byCode response code → failures; "0": no response */
+/** The failures among an app's attempts: `212 of 215 attempts failed: 208 with 404, 4 with no response`. @param byCode response code → failures; "0": no response */
 export function failureText(attempts: number, byCode: Readonly<Record<string, number>>): string {
   const codes = Object.entries(byCode).sort(([, a], [, b]) => b - a);
-  if (codes.length === 0) return `0 of ${whole(attempts)} failed`;
-  const parts = codes.slice(0, CODES_SHOWN).map(([code, failures]) => `${code === "0" ? "no response" : code} from ${whole(failures)}`);
-  const others = codes.slice(CODES_SHOWN).reduce((sum, [, failures]) => sum + failures, 0);
-  return `${[...parts, ...(others === 0 ? [] : [`other codes from ${whole(others)}`])].join(", ")} of ${whole(attempts)}`;
+  const failed = `${whole(sum(Object.values(byCode)))} of ${whole(attempts)} attempts failed`;
+  const parts = codes.slice(0, CODES_SHOWN).map(([code, failures]) => ({ failures, code: code === "0" ? "no response" : code }));
+  const others = sum(codes.slice(CODES_SHOWN).map(([, failures]) => failures));
+  const [first, ...rest] = others === 0 ? parts : [...parts, { failures: others, code: "other codes" }];
+  if (first === undefined) return failed;
+  if (rest.length === 0) return `${failed} with ${first.code}`;
+  return `${failed}: ${[first, ...rest].map(({ failures, code }) => `${whole(failures)} with ${code}`).join(", ")}`;
 }
 
 function stoppedText({ keys, oldest }: NonNullable<AppAtAGlance["stopped"]>, { time }: Shown): string {

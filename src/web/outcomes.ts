@@ -12,7 +12,10 @@ export const OUTCOME_TEXTS: Readonly<Record<Outcome, OutcomeText>> = {
   failed: { label: "Failed", meaning: "The receiver returned an error. Posthorn will retry until the schedule is exhausted." },
   timed_out: { label: "Timed out", meaning: "The receiver did not answer in time. Posthorn will retry until the schedule is exhausted." },
   unreachable: { label: "Unreachable", meaning: "The connection failed. Posthorn will retry until the schedule is exhausted." },
-  rejected: { label: "Rejected", meaning: "The receiver refused it. Posthorn retries what may be a refusal of any request, such as 404." },
+  rejected: {
+    label: "Rejected",
+    meaning: "The receiver refused it. Posthorn retries a refusal only if it may concern every webhook, as with 404.",
+  },
   gone: { label: "Gone", meaning: "The receiver answered 410 Gone. The integration is broken until it is enabled again." },
   sender_failed: {
     label: "Not sent",

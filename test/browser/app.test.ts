@@ -148,7 +148,7 @@ describeInBrowser("an app", () => {
     await page
       .getByText(
         new RegExp(
-          String.raw`^Failing since ${MINUTE} UTC: 500 from (\d+) of \1\. Deliveries wait and are retried; next attempt ${TIME} UTC\.$`,
+          String.raw`^Failing since ${MINUTE} UTC: (\d+) of \1 attempts failed with 500\. Deliveries wait and are retried; next attempt ${TIME} UTC\.$`,
         ),
       )
       .waitFor();

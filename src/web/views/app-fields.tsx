@@ -60,7 +60,7 @@ export function DeliveryFields({ texts, isDisabled }: { texts: AppTexts; isDisab
           label="Attempts a second"
           value={texts["rate_limit.per_s"]}
           placeholder="No limit"
-          help="What is beyond it waits."
+          help="The rest waits."
           inputMode="decimal"
           isDisabled={isDisabled}
         />
@@ -69,7 +69,7 @@ export function DeliveryFields({ texts, isDisabled }: { texts: AppTexts; isDisab
           label="Burst"
           value={texts["rate_limit.burst"]}
           placeholder="One second’s"
-          help="At once after a quiet time."
+          help="At once, after a pause."
           inputMode="numeric"
           isDisabled={isDisabled}
         />

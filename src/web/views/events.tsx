@@ -58,7 +58,7 @@ export function EventsPage({ place: { query } }: { place: Place }) {
       <Older of={pages} />
       {last?.reaches_back_to != null && last.next === null && (
         <p class="muted">
-          The events stream reaches back to <When at={last.reaches_back_to} />. Earlier events are gone.
+          The oldest event of the stream was stored at <When at={last.reaches_back_to} />.
         </p>
       )}
     </>

@@ -83,14 +83,14 @@ export function Installations({ row, place }: { row: AppRow; place: Place }) {
       )}
       {row.parked_in_app_queue !== null && row.parked_in_app_queue > 0 && (
         <p class="muted">
-          {counted(row.parked_in_app_queue, "delivery", "deliveries")} parked in the app’s own queue, for whichever installation; the table
-          shows what waits because an installation is broken or disabled.
+          {counted(row.parked_in_app_queue, "delivery is", "deliveries are")} parked in the app’s own queue. The table counts only those
+          that are parked because their installation is broken or disabled.
         </p>
       )}
       {named.length > 0 && (
         <Table
           class="installations"
-          headings={{ Organization: "", Status: "", Installation: "wide", "Parked alone": "right medium", Actions: "hidden" }}
+          headings={{ Organization: "", Status: "", Installation: "wide", Parked: "right medium", Actions: "hidden" }}
         >
           <tbody>
             {named.map((one) => (

@@ -32,7 +32,7 @@ export function TimelinePage({ place }: { place: Place }) {
     <>
       <div class="head">
         <h1 tabIndex={-1}>Timeline</h1>
-        <p class="head-sub">Status changes of the last 30 days, as published on the bus.</p>
+        <p class="head-sub">Status changes of the last 30 days, and changes made to apps and installations in the last 400.</p>
       </div>
       <Timeline app={null} place={place} />
     </>

@@ -144,15 +144,15 @@ describe("the state of an app in a line", () => {
   test.each<[Partial<AppRow>, string]>([
     [
       { health: failing, circuit: { state: "open", open_until: at("11:50:30") }, parked_in_app_queue: 3 },
-      "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. 3 deliveries wait and are retried; next attempt 11:50:30 Z.",
+      "bad: Failing since 11:40 Z: 212 of 212 attempts failed with 404; last success 11:39 Z. 3 deliveries wait and are retried; next attempt 11:50:30 Z.",
     ],
     [
       { health: failing, circuit: { state: "open", open_until: at("11:49:30") } },
-      "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. Deliveries wait and are retried.",
+      "bad: Failing since 11:40 Z: 212 of 212 attempts failed with 404; last success 11:39 Z. Deliveries wait and are retried.",
     ],
     [
       { health: { ...failing, attempts: 90, failures: 50, by_code: { 0: 20, 500: 30 }, last_success_at: null } },
-      "bad: Failing since 11:40 Z: 500 from 30, no response from 20 of 90. Failed deliveries are retried, or go to dead letters.",
+      "bad: Failing since 11:40 Z: 50 of 90 attempts failed: 30 with 500, 20 with no response. Failed deliveries are retried, or go to dead letters.",
     ],
     [
       { health: { ...failing, attempts: 0, failures: 0, by_code: {} } },
@@ -168,7 +168,7 @@ describe("the state of an app in a line", () => {
         circuit: { state: "half_open", open_until: null },
         parked_in_app_queue: 1,
       },
-      "warn: Circuit half-open: 500 from 9 of 30. 1 delivery waits and is retried; one is being attempted now.",
+      "warn: Circuit half-open: 9 of 30 attempts failed with 500. 1 delivery waits and is retried; one is being attempted now.",
     ],
     [
       { throttled: { until: at("12:04:31"), response_code: 429 } },
@@ -176,7 +176,7 @@ describe("the state of an app in a line", () => {
     ],
     [
       { health: failing, throttled: { until: at("12:04:31"), response_code: 503 } },
-      "bad: Failing since 11:40 Z: 404 from 212 of 212; last success 11:39 Z. Throttled until 12:04:31 Z: the receiver answered 503. Deliveries wait.",
+      "bad: Failing since 11:40 Z: 212 of 212 attempts failed with 404; last success 11:39 Z. Throttled until 12:04:31 Z: the receiver answered 503. Deliveries wait.",
     ],
     [
       { stopped: { keys: 1, oldest: STOP } },
@@ -202,10 +202,10 @@ describe("the state of an app in a line", () => {
       { waiting: { since: at("11:45:00"), because: "max_in_flight", per_s: null, at_once: 32 }, parked_in_app_queue: 40 },
       "warn: 40 deliveries wait for earlier ones, at most 32 at once (max_in_flight), the oldest since 11:45:00 Z.",
     ],
-    [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations broken. Their deliveries wait."],
+    [{ installations: { active: 2, broken: 1, disabled: 0 } }, "bad: 1 of 3 installations is broken; its deliveries wait."],
     [
       { throttled: { until: at("12:04:31"), response_code: 429 }, installations: { active: 1, broken: 2, disabled: 0 } },
-      "bad: Throttled until 12:04:31 Z: the receiver answered 429. Deliveries wait. 2 of 3 installations broken. Their deliveries wait.",
+      "bad: Throttled until 12:04:31 Z: the receiver answered 429. Deliveries wait. 2 of 3 installations are broken; their deliveries wait.",
     ],
     [
       { health: { ...HEALTHY, attempts: 1_212, failures: 3, by_code: { 500: 3 }, last_success_at: at("11:49:59") } },
@@ -272,13 +272,13 @@ test.each<[string, object, string, string]>([
     "20 of 30 attempts failed within 60 s; next attempt 10:11",
   ],
   ["circuit.closed", { reason: null }, "Circuit closed", ""],
-  ["app.failing", { attempts: 212, failures: 212, by_code: { 404: 212 } }, "App failing", "404 from 212 of 212"],
-  ["app.healthy", { attempts: 900, failures: 0, by_code: {} }, "App healthy", "0 of 900 failed"],
+  ["app.failing", { attempts: 212, failures: 212, by_code: { 404: 212 } }, "App failing", "212 of 212 attempts failed with 404"],
+  ["app.healthy", { attempts: 900, failures: 0, by_code: {} }, "App healthy", "0 of 900 attempts failed"],
   [
     "app.failing",
     { attempts: 80, failures: 71, by_code: { 0: 4, 401: 2, 404: 50, 500: 10, 502: 5 } },
     "App failing",
-    "404 from 50, 500 from 10, 502 from 5, other codes from 6 of 80",
+    "71 of 80 attempts failed: 50 with 404, 10 with 500, 5 with 502, 6 with other codes",
   ],
   ["delivery.suppressed", { count: 200 }, "Deliveries given up", "200 more within the same minute"],
   [
