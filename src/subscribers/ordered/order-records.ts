@@ -8,7 +8,7 @@
  * `ending`    replicas park, and the owner takes a moment later what replicas that know less have left
  *
  * A write changes only the record that its writer has seen. What an owner wrote while it was cut off may arrive when another one
- * has the app in hand.
+ * has the app in hand. The writer knows at once what it has written, or it would take up again what it has just given back.
  */
 
 import { AppError } from "../../model/app-error.ts";
@@ -46,11 +46,18 @@ export function createOrderRecords(store: OrderRecordStore, onChange: (app: stri
   const records = new Map<string, OrderRecord>();
   /** Also of deletions. */
   const revisions = new Map<string, number>();
-  const revisionOf = (app: string): number => revisions.get(app) ?? 0;
 
-  const requireWritten = (app: string, written: number | "deleted" | "conflict"): void => {
-    if (written === "conflict")
-      throw new AppError("CONFLICT", `record ${ORDER_PREFIX}${app} was changed in the meantime`, { retryable: true });
+  const set = (app: string, record: OrderRecord | null): void => {
+    if (record === null) records.delete(app);
+    else records.set(app, record);
+  };
+
+  const write = async (app: string, record: OrderRecord | null): Promise<void> => {
+    const key = ORDER_PREFIX + app;
+    const seen = revisions.get(app) ?? 0;
+    const written = await (record === null ? store.deleteRecordAt(key, seen) : store.updateRecord(key, JSON.stringify(record), seen));
+    if (written === "conflict") throw new AppError("CONFLICT", `record ${key} was changed in the meantime`, { retryable: true });
+    if ((revisions.get(app) ?? 0) === seen) set(app, record);
   };
 
   return {
@@ -58,8 +65,7 @@ export function createOrderRecords(store: OrderRecordStore, onChange: (app: stri
     observe(key: string, record: OrderRecord | null, revision: number): void {
       const app = key.slice(ORDER_PREFIX.length);
       revisions.set(app, revision);
-      if (record === null) records.delete(app);
-      else records.set(app, record);
+      set(app, record);
       onChange(app);
     },
     get: (app: string): OrderRecord | undefined => records.get(app),
@@ -70,11 +76,7 @@ export function createOrderRecords(store: OrderRecordStore, onChange: (app: stri
       return record?.state === "taking" && eventSequence >= record.from;
     },
     /** @throws AppError CONFLICT, as does `remove` */
-    async put(app: string, record: OrderRecord): Promise<void> {
-      requireWritten(app, await store.updateRecord(ORDER_PREFIX + app, JSON.stringify(record), revisionOf(app)));
-    },
-    async remove(app: string): Promise<void> {
-      requireWritten(app, await store.deleteRecordAt(ORDER_PREFIX + app, revisionOf(app)));
-    },
+    put: (app: string, record: OrderRecord): Promise<void> => write(app, record),
+    remove: (app: string): Promise<void> => write(app, null),
   };
 }

@@ -34,6 +34,14 @@ test("a record is made, changed, removed and made again", async () => {
   }
 });
 
+test("its writer knows at once what it has written", async () => {
+  await owner.put("acme", { from: 1, state: "ending" });
+  expect(owner.get("acme")).toEqual({ from: 1, state: "ending" });
+  everybodySees();
+  await owner.remove("acme");
+  expect(owner.get("acme")).toBe(undefined);
+});
+
 test("what an owner wrote while it was cut off leaves the record of the next one as it is", async () => {
   await owner.put("acme", { from: 1, state: "ending" });
   everybodySees();
