@@ -88,6 +88,7 @@ export const READ_ANSWERS: readonly AnswerVector[] = [
   read("headers that end with the connection", "HTTP/1.1 200 OK\r\nContent-Le", { body: "" }),
   read("a status line and nothing else", "HTTP/1.1 200 OK\r\n", { body: "" }),
   read("an empty line before it", `\r\n${OK}${TWO}`),
+  read("a CR before it", `\r${OK}${TWO}`),
   read("status 600", `HTTP/1.1 600 X\r\n${TWO}`, { status: 600, isReusable: true }),
   read("status 999", `HTTP/1.1 999 X\r\n${TWO}`, { status: 999, isReusable: true }),
 ];

@@ -151,8 +151,13 @@ function joined(before: string, value: string): string {
 
 /** Takes the beginning of a line, too: a server of another protocol may wait for us. @throws ResponseError */
 export function refuseOtherProtocol(line: string): void {
-  const begin = line.slice(0, STATUS_LINE_BEGIN.length).toLowerCase();
-  if (!STATUS_LINE_BEGIN.startsWith(begin) && begin !== "\r") throw new ResponseError("the answer is not HTTP/1.x");
+  const begin = withoutLeadingCrs(line).slice(0, STATUS_LINE_BEGIN.length).toLowerCase();
+  if (!STATUS_LINE_BEGIN.startsWith(begin)) throw new ResponseError("the answer is not HTTP/1.x");
+}
+
+/** Other clients ignore them before a status line, with and without the LF of an empty line. */
+export function withoutLeadingCrs(line: string): string {
+  return line.startsWith("\r") ? line.replace(/^\r+/, "") : line;
 }
 
 /** Nothing else of the line gets into an error: the receiver wrote it. */

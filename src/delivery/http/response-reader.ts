@@ -9,7 +9,14 @@
  * READ-4  A final status counts even if the receiver closes the connection before headers or body are complete: a retry to a
  *         receiver that miscounts its bodies would end the same way.
  */
-import { MAX_LINE_BYTES, ResponseError, ResponseHead, type ResponseHeaders, refuseOtherProtocol } from "./response-head.ts";
+import {
+  MAX_LINE_BYTES,
+  ResponseError,
+  ResponseHead,
+  type ResponseHeaders,
+  refuseOtherProtocol,
+  withoutLeadingCrs,
+} from "./response-head.ts";
 
 export interface ResponseSink {
   onHead(status: number, headers: ResponseHeaders): void;
@@ -144,12 +151,12 @@ export class ResponseReader {
   }
 
   private onStatusLine(line: string): void {
+    const status = withoutLeadingCrs(line);
     // Empty lines may be left over from the previous answer (RFC 9112 section 2.2).
-    if (line === "") this.head.isUnusual = true;
-    else {
-      this.head.readStatus(line);
-      this.state = "header";
-    }
+    if (status === "" || status !== line) this.head.isUnusual = true;
+    if (status === "") return;
+    this.head.readStatus(status);
+    this.state = "header";
   }
 
   private onHeadEnd(isLast: boolean, bytes: Buffer, next: number): void {
