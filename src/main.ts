@@ -25,15 +25,17 @@ if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
   process.exit(EXIT_CONFIG);
 }
 
-keepCompiledCode();
-const { AppError, messageOf } = await import("./model/app-error.ts");
-const { runCommandLine } = await import("./cli/run.ts");
-
 const interrupted = new AbortController();
 const interrupt = (): void => {
   if (interrupted.signal.aborted) process.exit(EXIT_INTERRUPTED);
   interrupted.abort();
 };
+process.on("SIGTERM", interrupt);
+process.on("SIGINT", interrupt);
+
+keepCompiledCode();
+const { AppError, messageOf } = await import("./model/app-error.ts");
+const { runCommandLine } = await import("./cli/run.ts");
 
 /** Runs the service, in this process or in several. */
 async function serve(): Promise<never> {
@@ -45,10 +47,7 @@ async function serve(): Promise<never> {
 async function serveInWorkers(config: Config): Promise<never> {
   const { startWorkers } = await import("./app/processes.ts");
   const workers = startWorkers(config);
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.off(signal, interrupt);
-    process.on(signal, workers.stop);
-  }
+  onSignals(workers.stop, workers.stop);
   if (interrupted.signal.aborted) workers.stop();
   process.exit(await workers.ended);
 }
@@ -57,8 +56,6 @@ async function serveInWorkers(config: Config): Promise<never> {
 async function serveHere(config: Config): Promise<never> {
   limitHeap();
   const { createApp } = await import("./app/app.ts");
-  // A signal that came while modules were loaded.
-  if (interrupted.signal.aborted) process.exit(0);
   const app = await createApp(config, process.env);
   const { logger } = app;
   process.on("exit", app.flushLog);
@@ -79,10 +76,10 @@ async function serveHere(config: Config): Promise<never> {
       },
     );
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.off(signal, interrupt);
-  process.on("SIGTERM", stop);
   // Ctrl-C reaches a worker and its parent, which passes it on.
-  process.on("SIGINT", cluster.isPrimary ? stop : () => {});
+  onSignals(stop, cluster.isPrimary ? stop : () => {});
+  // A signal that came while modules were loaded.
+  if (interrupted.signal.aborted) process.exit(0);
   process.on("unhandledRejection", (error) => {
     logger.fatal({ error: error instanceof Error ? error.stack : String(error) }, "unhandled rejection");
     process.exit(1);
@@ -99,6 +96,13 @@ async function serveHere(config: Config): Promise<never> {
     }
   }
   return new Promise<never>(() => {});
+}
+
+/** The new handlers come first: a signal that waits for the event loop is lost when its last handler is removed. */
+function onSignals(onTerm: NodeJS.SignalsListener, onInt: NodeJS.SignalsListener): void {
+  process.on("SIGTERM", onTerm);
+  process.on("SIGINT", onInt);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.off(signal, interrupt);
 }
 
 /**
@@ -151,8 +155,6 @@ async function readInput(): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-process.on("SIGTERM", interrupt);
-process.on("SIGINT", interrupt);
 // A reader that has seen enough, as head has, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 

@@ -228,6 +228,20 @@ describe("SIGTERM", () => {
     expect(posthorn.log).toEqual([]);
   });
 
+  test("while modules keep the event loop busy ends it", async () => {
+    const signalled = `
+      import { registerHooks } from "node:module";
+      registerHooks({
+        load(url, context, next) {
+          const loaded = next(url, context);
+          return url.endsWith("/chunks/service.js") ? { ...loaded, source: "process.kill(process.pid, 'SIGTERM');" + loaded.source } : loaded;
+        },
+      });`;
+    const settings = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(signalled)}` };
+    const posthorn = await startPosthorn({ nats, redis, waitForReady: false, settings });
+    expect(await posthorn.end("SIGCONT")).toBe(0);
+  });
+
   test("while it waits for NATS ends it", async () => {
     const posthorn = await startPosthorn({
       nats: { url: `nats://127.0.0.1:${await freePort()}` },
