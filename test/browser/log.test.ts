@@ -433,6 +433,8 @@ describeInBrowser("what happened", () => {
     await eventually(async () => (await titles()).sort().join() === "App failing ledger,Circuit opened ledger");
     await page.getByRole("button", { name: "Given up" }).click();
     await page.getByText("issue.created after 1 attempt; answered with status 410").waitFor();
+    await page.locator(".timeline li", { hasText: "status 410" }).getByRole("link", { name: "Delivery rejected" }).click();
+    await page.getByRole("heading", { level: 1, name: "Delivery" }).waitFor();
     await goto("#/apps/old-crm/timeline");
     await eventually(
       async () =>

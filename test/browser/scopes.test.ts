@@ -164,10 +164,24 @@ describeInBrowser("the page offers exactly what the token covers", () => {
 
   test("the reach of a token, however long in words, fits a phone", async () => {
     const token = await tokenOf("organizations/contoso", "act");
-    const { page, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", { token, width: 390 });
+    const { page, goto, close } = await openDashboard(browser, `${platform.posthorn.url}/`, "#/", { token, width: 390 });
     await page.getByText(/^One organization, no settings/).waitFor();
     await page.getByRole("button", { name: "Sign out" }).waitFor();
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    // So does the time of a step, next to its text.
+    await goto("#/events/parked");
+    await page.getByText("Goes to dead letters if it is still parked.").waitFor();
+    const overlaps = await page.locator(".event-title").evaluateAll((steps) =>
+      steps.some((step) => {
+        const time = step.lastElementChild as Element;
+        const text = document.createRange();
+        text.setStart(step, 0);
+        text.setEndBefore(time);
+        const { left, top, bottom } = time.getBoundingClientRect();
+        return [...text.getClientRects()].some((line) => line.right > left && line.bottom > top && line.top < bottom);
+      }),
+    );
+    expect(overlaps).toBe(false);
     await close();
   });
 
@@ -211,6 +225,7 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     await page.locator("tbody tr", { hasText: "gone" }).getByText("Active").waitFor();
     await goto("#/timeline");
     await page.getByText("Integration recovered").waitFor();
+    await expect.poll(() => page.locator(".segments button").allInnerTexts()).toEqual(["Status", "Given up", "Changes"]);
     await platform.call("POST", `/v1/installations/${gone}/disable`);
     const path = `/v1/status-events?app=gone&topics=integration`;
     await eventually(async () => (await platform.call("GET", path)).items[0].type === "integration.disabled");

@@ -43,7 +43,9 @@ function Item({ entry: { who, action, target, at, before, after } }: { entry: Au
     <li>
       <span class="event-dot event-plain" aria-hidden="true" />
       <p class="event-title">
-        <strong>{action}</strong> <span class="muted">by {who}</span>
+        <span>
+          <strong>{action}</strong> <span class="muted">by {who}</span>
+        </span>
         <span class="event-time numeric muted">
           <When at={at} />
         </span>

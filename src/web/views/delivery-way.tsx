@@ -57,7 +57,7 @@ function Step({ entry: { at, kind, detail } }: { entry: TimelineEntry }) {
     <li>
       <span class={`event-dot event-${color}`} aria-hidden="true" />
       <p class="event-title">
-        {sentence(detail)}
+        <span>{sentence(detail)}</span>
         <span class="event-time numeric muted">
           <When at={at} />
         </span>

@@ -24,6 +24,9 @@ const SHOWN = [
   { value: "changes", text: "Changes", topics: "" },
 ] as const;
 
+/** Apps and circuits belong to no organization, and integrations are all that is left of the status. */
+const NOT_OF_ORGANIZATIONS: ReadonlySet<string> = new Set(["app", "integrations"]);
+
 export function TimelinePage({ place }: { place: Place }) {
   useEffect(() => {
     document.title = "Timeline · Posthorn";
@@ -42,7 +45,8 @@ export function TimelinePage({ place }: { place: Place }) {
 /** @param app null: all apps */
 export function Timeline({ app, place }: { app: string | null; place: Place }) {
   const { session } = useGround();
-  const shown = SHOWN.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
+  const options = session.organization_id === null ? SHOWN : SHOWN.filter(({ value }) => !NOT_OF_ORGANIZATIONS.has(value));
+  const shown = options.find(({ value }) => value === place.query["show"]) ?? SHOWN[0];
   const reload = useRef(() => {});
   // Changes are not pushed, and nothing is pushed to an organization.
   const isPushed = shown.value !== "changes" && session.organization_id === null;
@@ -52,7 +56,7 @@ export function Timeline({ app, place }: { app: string | null; place: Place }) {
         <Segments
           label="Which changes"
           value={shown.value}
-          options={SHOWN}
+          options={options}
           onChange={(value) => setQuery({ show: value === SHOWN[0].value ? null : value })}
         />
         {!isPushed && <Refresh of={{ isLoading: false, reload: () => reload.current() }} class="toolbar-end" />}
@@ -103,19 +107,24 @@ function StatusEvents({ app, topics, reload }: StatusEventsProps) {
 
 function Item({ event, withApp }: { event: StatusEventItem; withApp: boolean }) {
   const { kind, title, detail } = describeStatus(event, shownAt(useNow()).time);
-  const { app, organization_id: organization, installation_uuid: installation } = event.data;
+  const { session } = useGround();
+  const { app, organization_id: organization, installation_uuid: installation, delivery_id: delivery } = event.data;
   return (
     <li>
       <span class={`event-dot event-${kind}`} aria-hidden="true" />
       <p class="event-title">
-        <strong>{title}</strong>
-        {withApp && (
-          <>
-            {" "}
-            <a href={hrefOf(["apps", app], typeof installation === "string" ? { installation } : {})}>{app}</a>
-          </>
-        )}
-        {typeof organization === "string" && <span class="muted"> in organization {organization}</span>}
+        <span>
+          <strong>{typeof delivery === "string" ? <a href={hrefOf(["deliveries", delivery])}>{title}</a> : title}</strong>
+          {withApp && (
+            <>
+              {" "}
+              <a href={hrefOf(["apps", app], typeof installation === "string" ? { installation } : {})}>{app}</a>
+            </>
+          )}
+          {typeof organization === "string" && organization !== session.organization_id && (
+            <span class="muted"> in organization {organization}</span>
+          )}
+        </span>
         <span class="event-time numeric muted">
           <When at={event.time} bare />
         </span>
