@@ -5,18 +5,26 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { JetStreamManager, KV } from "nats";
 import { createSubjects } from "../../src/jetstream/subjects.ts";
 import { deliveryIdOf } from "./builders.ts";
 import { eventually } from "./eventually.ts";
-import { type Bus, connectBus, type Posthorn, startPosthorn, startPosthornHere } from "./posthorn.ts";
+import { type Bus, connectBus, type Posthorn, type PosthornProcess, startPosthorn, startPosthornHere } from "./posthorn.ts";
 import type { Server } from "./servers.ts";
+import { startTcpProxy } from "./tcp-proxy.ts";
 
 export const MOODS = ["ok", "slow", "fails", "later", "rejects", "gone", "resets"] as const;
 export type Mood = (typeof MOODS)[number];
 
+/** The last two have keys of their own in each installation. */
+export const ORDERS = ["none", "app", "installation", "/key"] as const;
+export type Order = (typeof ORDERS)[number];
+/** Values of `/key`. */
+const KEYS = 2;
+
 export interface AppMembers {
-  readonly ordered: boolean;
+  readonly order_by: Order;
   readonly max_in_flight: number;
 }
 
@@ -24,6 +32,8 @@ export interface WorldOptions {
   readonly replicas: number;
   /** Replicas are processes of their own, which can be killed. */
   readonly killing: boolean;
+  /** Replicas can be cut off from NATS. */
+  readonly cutting: boolean;
   /** Whether failures open the app's circuit. */
   readonly circuit: boolean;
   /** Concurrent attempts of one replica. */
@@ -56,6 +66,7 @@ export interface Attempted {
 export interface Published {
   readonly id: string;
   readonly sequence: number;
+  readonly key: number;
   readonly at: number;
 }
 
@@ -63,6 +74,10 @@ export interface Published {
 export interface Span {
   readonly from: number;
   to: number;
+}
+
+export interface OrderedSpan extends Span {
+  readonly orderBy: Exclude<Order, "none">;
 }
 
 export interface Letter {
@@ -99,19 +114,25 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
   const published: Published[] = [];
   const publish = async (): Promise<void> => {
     const id = `${prefix}-${published.length}`;
-    published.push({ id, sequence: await bus.publish(TYPE, { id, organization_id: "42", data: {} }), at: Date.now() });
+    const key = published.length % KEYS;
+    published.push({ id, sequence: await bus.publish(TYPE, { id, organization_id: "42", data: { key } }), key, at: Date.now() });
   };
   const received: Received[] = [];
   /** Delivery → when it was seen on the parked stream first. */
   const parkedAt = new Map<string, number>();
   const disabled: Array<Span & { readonly uuid: string }> = [];
-  const ordered: Span[] = [];
+  const ordered: OrderedSpan[] = [];
   /** Deliveries that somebody asked for again, with how often. */
   const askedAgain = new Map<string, number>();
   const discarded = new Set<string>();
   /** Since when the installation's status can't be known for sure. */
   const wentBroken = new Set<string>();
+  /** Installations that were removed, and deliveries that had not arrived then. */
+  const removed = new Set<string>();
+  const mayMiss = new Set<string>();
+  /** When a replica or NATS was killed, or a replica was suspended or cut off, or came back from that. */
   const kills: number[] = [];
+  const resumptions: number[] = [];
   const wrong: string[] = [];
   const moods = new Map<string, Mood>(uuids.map((uuid) => [uuid, "ok"]));
   const underWay: Array<Promise<unknown>> = [];
@@ -167,14 +188,20 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
   });
 
   // Replicas
+  const proxies = options.cutting
+    ? await Promise.all(Array.from({ length: options.replicas }, () => startTcpProxy(servers.nats.port)))
+    : null;
   const replicas: Array<Replica | null> = Array.from({ length: options.replicas }, () => null);
   const everStarted: Replica[] = [];
-  const living = (): Replica[] => replicas.filter((replica) => replica !== null);
+  /** Nobody asks them for anything. */
+  const absent = new Set<Replica>();
+  const living = (): Replica[] => replicas.filter((replica) => replica !== null && !absent.has(replica)) as Replica[];
 
   const start = async (at: number): Promise<void> => {
     if (replicas[at] !== null) return;
+    const nats = proxies === null ? servers.nats : { url: `nats://127.0.0.1:${proxies[at]?.port}` };
     const replica: Replica = await (options.killing ? startPosthorn : startPosthornHere)({
-      ...servers,
+      ...{ nats, redis: servers.redis },
       prefix,
       settings: {
         POSTHORN_CIRCUIT_MIN_ATTEMPTS: options.circuit ? "6" : "1000000",
@@ -215,21 +242,48 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
     for (const replica of living()) await eventually(async () => isIt((await replica.api("GET", path)).body.items));
   };
 
-  const putApp = async ({ ordered: isOrdered, max_in_flight }: AppMembers): Promise<void> => {
+  const away = (at: number, ms: number, begin: () => void, end: () => void): void => {
+    const replica = replicas[at];
+    if (replica == null || absent.has(replica)) return;
+    absent.add(replica);
+    kills.push(Date.now());
+    begin();
+    const comeBack = async (): Promise<void> => {
+      await sleep(ms);
+      end();
+      kills.push(Date.now());
+      resumptions.push(Date.now());
+      await eventually(async () => replicas[at] !== replica || (await fetch(`${replica.url}/readyz`)).ok);
+      absent.delete(replica);
+    };
+    underWay.push(comeBack());
+  };
+
+  const putApp = async ({ order_by, max_in_flight }: AppMembers): Promise<void> => {
+    if (living().length === 0) return;
     const last = ordered.at(-1);
-    if (!isOrdered && last?.to === OPEN_END) last.to = Date.now();
-    const body = { webhook_url: webhookUrl, events: ["*"], retry_schedule_s: RETRY_SCHEDULE_S, max_in_flight, ordered: isOrdered };
-    if ((await call("PUT", `/v1/apps/${slug}`, body)) === undefined) return;
-    await everyReplica("/v1/apps", (items) => items.some((app) => app.ordered === isOrdered && app.max_in_flight === max_in_flight));
-    if (isOrdered && ordered.at(-1)?.to !== OPEN_END) ordered.push({ from: Date.now(), to: OPEN_END });
+    if (last?.orderBy !== order_by && last?.to === OPEN_END) last.to = Date.now();
+    await call("PUT", `/v1/apps/${slug}`, {
+      webhook_url: webhookUrl,
+      events: ["*"],
+      retry_schedule_s: RETRY_SCHEDULE_S,
+      max_in_flight,
+      order_by,
+    });
+    await everyReplica("/v1/apps", (items) => items.some((app) => app.order_by === order_by && app.max_in_flight === max_in_flight));
+    if (order_by !== "none" && ordered.at(-1)?.to !== OPEN_END) ordered.push({ from: Date.now(), to: OPEN_END, orderBy: order_by });
+  };
+
+  const install = async (uuid: string): Promise<void> => {
+    await call("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42", allow_duplicate: true });
+    await everyReplica("/v1/installations", (items) => items.some((one) => one.uuid === uuid));
   };
 
   const statusOf = async (uuid: string): Promise<string> => (await call("GET", `/v1/installations/${uuid}`)).body.status;
 
   await Promise.all(replicas.map((_, at) => start(at)));
   await putApp(options.app);
-  for (const uuid of uuids) await call("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: "42", allow_duplicate: true });
-  await everyReplica("/v1/installations", (items) => items.length === uuids.length);
+  for (const uuid of uuids) await install(uuid);
   const bucket: KV = await bus.jetStream.views.kv(`${prefix}-registry`);
 
   return {
@@ -242,7 +296,10 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
     askedAgain,
     discarded,
     wentBroken,
+    removed,
+    mayMiss,
     kills,
+    resumptions,
     wrong,
     start,
     end,
@@ -271,6 +328,48 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
       const span = disabled.find((one) => one.uuid === uuid && one.to === OPEN_END);
       if (span !== undefined) span.to = Date.now();
       await call("POST", `/v1/installations/${uuid}/enable`);
+    },
+
+    /** Removed, and installed again after a while. What was published before may have its recipients chosen in between. */
+    async reinstall(at: number, ms: number): Promise<void> {
+      const uuid = uuids[at] ?? "";
+      if (living().length === 0) return;
+      for (const span of disabled) if (span.uuid === uuid) span.to = Math.min(span.to, Date.now());
+      removed.add(uuid);
+      for (const { id } of published) mayMiss.add(deliveryIdOf(id, uuid));
+      await call("DELETE", `/v1/installations/${uuid}`);
+      await sleep(ms);
+      await install(uuid);
+    },
+
+    /** Goes on beside what comes next. Only a process can be suspended. */
+    suspend(at: number, ms: number): void {
+      const replica = replicas[at];
+      if (replica == null || !("child" in replica)) return;
+      const { child } = replica as PosthornProcess;
+      away(
+        at,
+        ms,
+        () => child.kill("SIGSTOP"),
+        () => child.kill("SIGCONT"),
+      );
+    },
+
+    /** Goes on beside what comes next. The replica lives, and NATS hears nothing of it. */
+    cutOff(at: number, ms: number): void {
+      const proxy = proxies?.[at];
+      if (proxy !== undefined) away(at, ms, proxy.freeze, proxy.thaw);
+    },
+
+    /** NATS is killed, and started again after a while. */
+    async killNats(ms: number): Promise<void> {
+      kills.push(Date.now());
+      await servers.nats.kill();
+      await sleep(ms);
+      await servers.nats.restart();
+      kills.push(Date.now());
+      await eventually(() => bus.connection.flush().then(() => true));
+      for (const replica of living()) await eventually(async () => (await fetch(`${replica.url}/readyz`)).ok);
     },
 
     /** Goes on beside what comes next. */
@@ -350,8 +449,9 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
     },
 
     async stop(): Promise<void> {
-      await Promise.all(living().map((replica) => replica.end("SIGKILL")));
+      await Promise.all(replicas.map(async (replica) => replica?.end("SIGKILL")));
       await bus.close();
+      await Promise.all((proxies ?? []).map((proxy) => proxy.stop()));
       receiver.closeAllConnections();
       receiver.close();
     },
