@@ -1,6 +1,6 @@
 /** posthorn overview: how everything is, and which apps need somebody. */
 import type { AppAtAGlance, Overview, System } from "../client/api-types.generated.ts";
-import { APP_CONDITIONS, conditionOf, kindOf, sum, total } from "../client/app-condition.ts";
+import { APP_CONDITIONS, conditionOf, deadLettersOf, kindOf, sum, total } from "../client/app-condition.ts";
 import { memory } from "../model/bytes.ts";
 import { command, value } from "./command.ts";
 import { CONDITION_STYLES, conditionColumns } from "./condition-columns.ts";
@@ -24,7 +24,8 @@ function share(part: number | null, whole: number | null): string {
   return part === null || whole === null || whole === 0 ? "–" : `${Math.floor((part / whole) * 1000) / 10} %`;
 }
 
-function summarize(output: Output, { items, unreadable }: Overview, { checks, servers }: System): void {
+function summarize(output: Output, overview: Overview, { checks, servers }: System): void {
+  const { items } = overview;
   const names = items.map((app) => conditionOf(app).name);
   const conditions = APP_CONDITIONS.filter((name) => name !== "healthy" && names.includes(name)).map(
     (name) => `${names.filter((one) => one === name).length} ${output.paint(CONDITION_STYLES[kindOf(name)], name)}`,
@@ -32,7 +33,6 @@ function summarize(output: Output, { items, unreadable }: Overview, { checks, se
   const installed = (status: "active" | "broken" | "disabled"): string => `${sum(items.map((app) => app.installations[status]))} ${status}`;
   const attempts = total(items, attemptsOf);
   const delivered = total(items, ({ delivered: hours }) => sumOf(hours));
-  const deadLetters = total(items, ({ dead_letters: count }) => count);
   const known = (count: number | null): string => (count === null ? "unknown" : String(count));
   const problems = Object.entries(checks).filter(([, { ok }]) => !ok);
   const isReady = problems.every(([, { required }]) => !required);
@@ -44,7 +44,7 @@ function summarize(output: Output, { items, unreadable }: Overview, { checks, se
     ["installations", (["active", "broken", "disabled"] as const).map(installed).join(", ")],
     ["attempts in 24 h", `${known(attempts)}, ${share(delivered, attempts)} delivered`],
     ["parked", known(total(items, ({ parked }) => parked))],
-    ["dead letters", known(deadLetters === null ? null : deadLetters + (unreadable ?? 0))],
+    ["dead letters", known(deadLettersOf(overview))],
   ]);
 }
 

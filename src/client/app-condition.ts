@@ -1,5 +1,5 @@
 /** The condition of an app in a word, on the page and at the command line, and whether it needs attention. */
-import type { AppAtAGlance } from "./api-types.generated.ts";
+import type { AppAtAGlance, Overview } from "./api-types.generated.ts";
 
 /** The first that is true of an app is its condition. */
 export const APP_CONDITIONS = [
@@ -95,4 +95,10 @@ export function sum(values: readonly number[]): number {
 export function total(apps: readonly AppAtAGlance[], of: (app: AppAtAGlance) => number | null): number | null {
   const values = apps.map(of);
   return values.includes(null) ? null : sum(values.map((value) => value ?? 0));
+}
+
+/** The dead letters of all apps, and those of events that could not be read, which belong to no app. Null if unknown. */
+export function deadLettersOf({ items, unreadable }: Pick<Overview, "items" | "unreadable">): number | null {
+  const ofApps = total(items, ({ dead_letters: count }) => count);
+  return ofApps === null ? null : ofApps + (unreadable ?? 0);
 }

@@ -21,6 +21,9 @@ let numberFormat: Intl.NumberFormat | undefined;
 export function appStateOf(app: AppAtAGlance, shown: Shown): string {
   const troubles = troublesOf(app, shown);
   if (troubles.length > 0) return troubles.join(" ");
+  const installed = installedOf(app);
+  if (installed === 0) return "It is not installed anywhere, so it gets no events.";
+  if (app.installations.disabled === installed) return "All its installations are disabled. Deliveries are parked until they are enabled.";
   const { attempts, failures } = app.health;
   const unknown = unknownText(app);
   if (unknown !== null) return unknown;

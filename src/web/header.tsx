@@ -1,7 +1,7 @@
 /** The header of every view: navigation, search, the zone of all times, and how current the page is. */
 import type { ComponentChildren } from "preact";
 import type { Session } from "../client/api-types.generated.ts";
-import { total } from "../client/app-condition.ts";
+import { deadLettersOf } from "../client/app-condition.ts";
 import { token } from "./api.ts";
 import { shortCount } from "./format.ts";
 import type { Ground } from "./ground.ts";
@@ -97,9 +97,7 @@ function NavLink({ to, text, isHere, badge = null }: { to: string[]; text: strin
 }
 
 function deadLetters(live: LiveState): number | null {
-  if (live.state !== "ready") return null;
-  const ofApps = total([...live.apps.values()], (row) => row.dead_letters);
-  return ofApps === null ? null : ofApps + (live.unreadable ?? 0);
+  return live.state === "ready" ? deadLettersOf({ items: [...live.apps.values()], unreadable: live.unreadable }) : null;
 }
 
 function ZoneSwitch({ isUtc, onSwitch }: { isUtc: boolean; onSwitch: () => void }) {

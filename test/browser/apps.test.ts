@@ -58,6 +58,8 @@ describeInBrowser("the apps", () => {
     await deliver("discourse", "issue.created", 3);
     await deliver("ledger", "issue.created", 20);
     await platform.bus.publish("issue.created", { organization_id: "northwind", app: "archive", data: {} });
+    await platform.bus.connection.jetstream().publish(`${platform.posthorn.prefix}.events.issue.created`, "this is no JSON");
+    await eventually(async () => (await call("GET", "/v1/overview")).unreadable === 1);
 
     const { page, close } = await open();
     const conditions = async () => {
@@ -78,6 +80,8 @@ describeInBrowser("the apps", () => {
     const discourse = page.locator("tbody tr", { hasText: "Discourse Bridge" });
     await expect.poll(() => textOf(discourse.locator("td").last())).toBe("3");
     await expect.poll(() => textOf(page.locator(".metrics"))).toMatch(/Need attention\s+2/);
+    const badge = page.getByRole("link", { name: /^Dead letters/ }).locator(".badge");
+    await eventually(async () => new RegExp(`Dead letters\\s+${await textOf(badge)}$`).test(await textOf(page.locator(".metrics"))));
     await expect.poll(() => page.locator(".spark").count()).toBe(14);
     expect(await findings(page)).toEqual([]);
     await pictures(page, "apps");

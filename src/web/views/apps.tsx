@@ -1,10 +1,11 @@
 /** All apps: their condition and their traffic. */
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { conditionOf, dayOf, sum, total, wantsAttention } from "../../client/app-condition.ts";
+import { conditionOf, dayOf, deadLettersOf, sum, total, wantsAttention } from "../../client/app-condition.ts";
 import { token } from "../api.ts";
 import { firstCommands } from "../first-commands.ts";
 import { count, counted, percent, shortCount } from "../format.ts";
 import { useGround } from "../ground.ts";
+import type { Live } from "../live.ts";
 import { Code } from "../parts/code.tsx";
 import { SearchIcon } from "../parts/icons.tsx";
 import { Metric, Metrics } from "../parts/metrics.tsx";
@@ -35,7 +36,7 @@ export function Apps({ place }: { place: Place }) {
       </div>
       {live.state === "loading" && <Loading what="the apps" />}
       {live.state === "failed" && <Failed what="The apps" error={live.error} />}
-      {live.state === "ready" && (live.apps.size === 0 ? <NoApps /> : <AppTable apps={live.apps} place={place} />)}
+      {live.state === "ready" && (live.apps.size === 0 ? <NoApps /> : <AppTable live={live} place={place} />)}
     </>
   );
 }
@@ -54,7 +55,7 @@ function NoApps() {
   );
 }
 
-function AppTable({ apps, place }: { apps: ReadonlyMap<string, AppRow>; place: Place }) {
+function AppTable({ live: { apps, unreadable }, place }: { live: Live; place: Place }) {
   const entries = useEntries(apps);
   const { q: search = "", show = "all", sort = "attention" } = place.query;
   const [key, isDescending] = readSort(sort);
@@ -75,7 +76,7 @@ function AppTable({ apps, place }: { apps: ReadonlyMap<string, AppRow>; place: P
         <Metric label="Success rate" value={volumes && rateOf(volumes)} />
         <Metric label="Need attention" value={count(attention.length)} kind={worstOf(attention)} />
         <Metric label="Parked" value={known(total(rows, ({ parked }) => parked))} />
-        <Metric label="Dead letters" value={known(total(rows, (row) => row.dead_letters))} />
+        <Metric label="Dead letters" value={known(deadLettersOf({ items: rows, unreadable }))} />
       </Metrics>
       <div class="toolbar">
         <Search value={search} />

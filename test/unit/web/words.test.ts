@@ -215,6 +215,11 @@ describe("the state of an app in a line", () => {
       { health: { ...HEALTHY, attempts: 0, last_success_at: new Date("2026-01-02T09:00:00").toISOString() } },
       "ok: No attempts in the last 15 minutes; last success 2 Jan, 09:00 Z.",
     ],
+    [{ installations: { active: 0, broken: 0, disabled: 0 } }, "plain: It is not installed anywhere, so it gets no events."],
+    [
+      { installations: { active: 0, broken: 0, disabled: 2 } },
+      "plain: All its installations are disabled. Deliveries are parked until they are enabled.",
+    ],
     [
       { health: { ...HEALTHY, attempts: null, failures: null, by_code: null } },
       "plain: How it works now is unknown, because Redis does not answer.",
