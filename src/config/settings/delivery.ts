@@ -6,11 +6,12 @@ const DELIVERY = "Delivery";
 
 export const DELIVERY_SETTINGS = {
   HEADER_PREFIX: setting({
-    parse: parseMatching(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, "a header name's beginning such as Sentry-Hook"),
+    // webhook-timestamp and webhook-signature are the Standard Webhooks': a receiver would get each of them twice.
+    parse: parseMatching(/^(?!webhook$)[a-z][a-z0-9-]{0,63}$/i, "a header name's beginning such as Sentry-Hook, and not webhook"),
     default: "Sentry-Hook",
     form: "header name",
     group: DELIVERY,
-    about: "Beginning of the vendor headers `<prefix>-Resource`, `-Timestamp`, `-Signature`.",
+    about: "Beginning of the vendor headers `<prefix>-Resource`, `-Timestamp`, `-Signature`; not `webhook`.",
   }),
   DEFAULT_ACTOR: setting({
     parse: parseJsonObject,

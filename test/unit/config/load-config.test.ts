@@ -92,6 +92,7 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     ["POSTHORN_STREAM_REPLICAS", "0", /wanted a whole number of 1 to 5/],
     ["POSTHORN_LOG_LEVEL", "loud", /wanted one of trace, debug, info/],
     ["POSTHORN_SUBJECT_PREFIX", "a.b", /wanted 1 to 32 letters/],
+    ["POSTHORN_HEADER_PREFIX", "Webhook", /wanted a header name's beginning such as Sentry-Hook, and not webhook/],
     ["POSTHORN_REDIS_KEY_PREFIX", "posthorn:{a}", /wanted 1 to 64 letters/],
     ["POSTHORN_TARGET_ALLOW", "10.0.0.0/33", /10\.0\.0\.0\/33 is invalid/],
     ["POSTHORN_TARGET_ALLOW", "everything", /everything is invalid/],
