@@ -7,8 +7,8 @@
  * PULL-3  A deleted consumer, a lost pull request or a silent server is noticed by the missing heartbeats at the latest. `recover` is
  *         then called, and again until it succeeds, before pulling continues. A reconnect begins this again at once: a call on the
  *         old connection would only end with its time limit.
- * PULL-4  A message that comes while none may be handled waits until they may. The server may answer a pull request from before a
- *         reconnect, and a record that was changed meanwhile is not known yet.
+ * PULL-4  A message that comes while none may be handled waits until they may, and is given back when that takes long. The server may
+ *         answer a pull request from before a reconnect, and a record that was changed meanwhile is not known yet.
  */
 import { createInbox, type JetStreamManager, type Msg, type NatsConnection, type Subscription } from "nats";
 import { messageOf } from "../model/app-error.ts";
@@ -24,7 +24,7 @@ import type { ConsumerSettings } from "./consumers.ts";
 import type { HeldBytes, ShareOptions } from "./held-bytes.ts";
 import { createHeldMessages } from "./held-messages.ts";
 import { type ConsumedMessage, createConsumedMessage, type GiveBacks, type MessageHolder } from "./message.ts";
-import { endFailed } from "./message-handler.ts";
+import { AGAIN_AFTER_MS, endFailed } from "./message-handler.ts";
 import { createPullRequests } from "./pull-requests.ts";
 import { createStalledConsumer } from "./stalled-consumer.ts";
 
@@ -100,6 +100,8 @@ const LONGEST_RECOVERY_MS = 5_000;
 /** All consumers of a process tick together, so that it wakes up once for all of them. */
 const TICK_MS = 1000;
 const DRAIN_WITHIN_MS = 2_000;
+/** Much longer than the registry takes after a reconnect (PULL-4). */
+const WAITS_MS = 5_000;
 
 export function createPullConsumer(dependencies: PullConsumerDependencies, options: PullConsumerOptions): PullConsumer {
   const { connection, acks, connectionState, consumerDeletions, giveBacks, mayPull, clock, logger } = dependencies;
@@ -114,7 +116,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   const requests = createPullRequests({ connection, clock, share }, { stream, consumer, inbox });
   const stalledConsumer = createStalledConsumer(dependencies, options);
 
-  const incoming = createIncoming(mayPull, onMessage, logger);
+  const incoming = createIncoming({ ...dependencies, onMessage });
 
   const pull = (): void => {
     incoming.pass();
@@ -191,7 +193,7 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
       state.phase = "stopped";
       share?.stop();
       for (const remove of state.removers) remove();
-      incoming.giveBack();
+      incoming.stop();
       state.drained ??= drained(state.subscription, connection, clock);
       await state.drained;
       if (held.size() === 0) state.cancelTick();
@@ -202,9 +204,12 @@ export function createPullConsumer(dependencies: PullConsumerDependencies, optio
   };
 }
 
+type IncomingDependencies = Pick<PullConsumerDependencies, "mayPull" | "clock" | "logger"> & Pick<PullConsumerOptions, "onMessage">;
+
 /** Passes messages on in the order in which they came (PULL-4). */
-function createIncoming(mayHandle: () => boolean, onMessage: (message: ConsumedMessage) => void, logger: Logger) {
+function createIncoming({ mayPull, onMessage, clock, logger }: IncomingDependencies) {
   const waiting: ConsumedMessage[] = [];
+  let waitingSince = 0;
 
   const handle = (message: ConsumedMessage): void => {
     try {
@@ -214,18 +219,22 @@ function createIncoming(mayHandle: () => boolean, onMessage: (message: ConsumedM
     }
   };
 
+  const giveBack = (delayMs: number): void => {
+    for (const message of waiting.splice(0)) message.nak(delayMs);
+  };
+
   return {
     add(message: ConsumedMessage): void {
-      if (waiting.length > 0 || !mayHandle()) waiting.push(message);
-      else handle(message);
+      if (waiting.length === 0 && mayPull()) return handle(message);
+      if (waiting.length === 0) waitingSince = clock.now();
+      waiting.push(message);
     },
     pass(): void {
-      if (waiting.length === 0 || !mayHandle()) return;
-      for (const message of waiting.splice(0)) message.isOurs() ? handle(message) : message.drop();
+      if (waiting.length === 0) return;
+      if (mayPull()) for (const message of waiting.splice(0)) message.isOurs() ? handle(message) : message.drop();
+      else if (clock.now() - waitingSince > WAITS_MS) giveBack(AGAIN_AFTER_MS);
     },
-    giveBack(): void {
-      for (const message of waiting.splice(0)) message.nak(1);
-    },
+    stop: () => giveBack(1),
   };
 }
 

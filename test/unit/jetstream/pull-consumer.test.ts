@@ -153,6 +153,14 @@ describe("PULL-4: what comes while no message may be handled", () => {
     expect(sequences(received)).toEqual([1, 2, 3, 4]);
   });
 
+  test("is given back when that takes long, for another replica", async () => {
+    const { clock, received, noted } = startPaused();
+    await clock.advance(4_000);
+    expect(noted).toEqual([]);
+    await clock.advance(3_000);
+    expect([received, noted]).toEqual([[], [1, 2, 3]]);
+  });
+
   test("is given back by a stop", async () => {
     const { clock, consumer, received, noted } = startPaused();
     await clock.advance(100);
