@@ -247,7 +247,9 @@ async function runComplaints(world: StreamsWorld, runsOf: Map<string, Attempted[
 function requestComplaints(world: StreamsWorld, attempts: readonly Attempted[]): string[] {
   const outcomes = new Map(attempts.map(({ spanId, outcome }) => [spanId, outcome]));
   const spans = new Set(world.received.map(({ spanId }) => spanId));
-  const found = world.received
+  // Of one that is sent once more, the last request counts.
+  const lastOfSpan = new Map(world.received.map((one) => [one.spanId, one]));
+  const found = [...lastOfSpan.values()]
     .filter((one) => outcomes.has(one.spanId) !== true || (outcomes.get(one.spanId) === "delivered") !== isDelivered(one))
     .map(({ deliveryId: id, spanId, answer }) => `${id} was answered with ${answer}, its attempt was ${outcomes.get(spanId)}`);
   // An attempt over a kept connection that the receiver resets is sent once more, over a new one.
