@@ -74,7 +74,7 @@ function State({ answer: { delivery, notes } }: { answer: DeliveryAnswer }) {
           ["Given up", dead_letter && <When at={dead_letter.at} />],
           ["Reason", dead_letter && <ReasonPill reason={dead_letter.reason} />],
           [
-            "Dead letter",
+            "Number",
             dead_letter && (
               <a href={hrefOf(["apps", app, "dead-letters"], { open: String(dead_letter.sequence) })}>{dead_letter.sequence}</a>
             ),
