@@ -80,7 +80,7 @@ const appForms = {
     .array(
       z
         .number()
-        .min(0.001)
+        .min(0)
         .max(30 * 86_400),
     )
     .meta({ description: "Seconds before the 2nd, 3rd, … attempt; POSTHORN_RETRY_SCHEDULE when not given, no retries when empty." }),

@@ -27,6 +27,10 @@ describe("an app", () => {
     });
   });
 
+  test("may be retried without a delay, as POSTHORN_RETRY_SCHEDULE=0s does", () => {
+    expect(parseRecord(appBody, { ...app, retry_schedule_s: [0, 0.5] }, "app")).toMatchObject({ retry_schedule_s: [0, 0.5] });
+  });
+
   test.each<[string, object, RegExp]>([
     ["no URL", {}, /^webhook_url: /],
     ["an unknown member", { ...app, webhook: "x" }, /^: unknown member "webhook", wanted slug, name, webhook_url, /],
