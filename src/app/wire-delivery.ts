@@ -47,6 +47,7 @@ export function wireDelivery(given: Given) {
   const keepsOrder = (app: App | undefined): boolean => app !== undefined && (isOrdered(app) || orderRecords.get(app.slug) !== undefined);
   const admission = createAdmission({
     registry: index,
+    isCurrent: registryStore.isCurrent,
     isThrottled: throttles.isThrottled,
     circuitOpen,
     queueBusy: isQueueBusy,

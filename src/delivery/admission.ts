@@ -1,4 +1,4 @@
-/** Decides whether a delivery may be attempted now, waits in the parked stream, or has no recipient any more. */
+/** Decides whether a delivery may be attempted now, waits in the parked stream, or has no recipient (any more, or as far as is known). */
 import { type App, type Installation, isOrdered } from "../model/app.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { type BrokenAction, type PauseReason, pauseReason } from "../model/installation-pause.ts";
@@ -8,12 +8,16 @@ import { recipientOf } from "./recipient.ts";
 export type AdmissionDecision =
   | { readonly kind: "open"; readonly app: App; readonly installation: Installation }
   | { readonly kind: "park"; readonly queue: ParkedQueue; readonly why: ParkedBecause }
-  | { readonly kind: "uninstalled" };
+  | { readonly kind: "uninstalled" }
+  /** The registry is not current: the recipient may have been installed meanwhile. */
+  | { readonly kind: "unknown" };
 
 export type ParkedBecause = PauseReason | "ordered" | "throttled" | "circuit" | "queue" | "rate" | "bulkhead" | "stopping";
 
 export interface AdmissionDependencies {
   readonly registry: RegistryView;
+  /** Whether the registry has every change so far; it always has when not given. */
+  readonly isCurrent?: () => boolean;
   /** Whether the app's receiver has asked for a pause that is not over. */
   readonly isThrottled?: (app: string) => boolean;
   /** Whether the app's circuit rejects attempts. */
@@ -34,6 +38,7 @@ export interface Admission {
 
 export function createAdmission({
   registry,
+  isCurrent = () => true,
   isThrottled = () => false,
   circuitOpen,
   queueBusy,
@@ -42,7 +47,7 @@ export function createAdmission({
 }: AdmissionDependencies): Admission {
   const decide = (delivery: Delivery, from: ParkedQueue | null): AdmissionDecision => {
     const recipient = recipientOf(registry, delivery);
-    if (recipient === null) return { kind: "uninstalled" };
+    if (recipient === null) return { kind: isCurrent() ? "uninstalled" : "unknown" };
     const { app, installation } = recipient;
     const appQueue: ParkedQueue = { app: app.slug, installationUuid: null };
 

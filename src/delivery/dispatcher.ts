@@ -141,6 +141,7 @@ export function createDispatcher(dependencies: DispatcherDependencies): Dispatch
   const send = (delivery: Delivery, trace: TracePosition, source: MessageRef): Promise<void> => {
     const decision = admission.direct(delivery);
     if (decision.kind === "uninstalled") return apply(uninstalled(delivery), source, trace).then(() => {});
+    if (decision.kind === "unknown") return parkInApp(delivery, "queue", trace, source);
     if (decision.kind === "park") return park(delivery, decision.queue, decision.why, source, trace);
     const limit = directLimit(delivery.app);
     if (limit === 0) return parkInApp(delivery, "bulkhead", trace, source);

@@ -46,7 +46,7 @@ export interface ParkElsewhere {
 }
 
 /**
- * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open. `stopped`: its queue may not flow. `closed`: the
+ * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open, or the registry is not current. `stopped`: its queue may not flow. `closed`: the
  * process stops. `unwanted`: nobody wants the attempt any more. Any other value says where it goes next.
  */
 export type ParkedEnd =
@@ -121,6 +121,7 @@ export function createAttemptParked(dependencies: AttemptParkedDependencies): At
     if (parkedForMs > maxParkedAgeMs) return givenUp(delivery, "expired", expiredAfter(parkedForMs));
     const decision = admission.parked(delivery, queue);
     if (decision.kind === "uninstalled") return uninstalled(delivery);
+    if (decision.kind === "unknown") return "wait";
     if (decision.kind === "park") {
       const { queue: wanted, why } = decision;
       return wanted.installationUuid === queue.installationUuid ? "stopped" : { kind: "park", queue: wanted, why };

@@ -7,6 +7,7 @@ import { aDelivery, anApp, anInstallation, UUID } from "../../support/builders.t
 interface Situation {
   readonly app?: Partial<App> | null;
   readonly installation?: Partial<Installation> | null;
+  readonly isCurrent?: boolean;
   readonly circuitOpen?: boolean;
   readonly busy?: readonly ("own" | "installation")[];
   readonly brokenAction?: "park" | "deliver";
@@ -16,12 +17,21 @@ interface Situation {
 const own: ParkedQueue = { app: "acme", installationUuid: null };
 const ofInstallation: ParkedQueue = { app: "acme", installationUuid: UUID };
 
-function pass({ app = {}, installation = {}, circuitOpen = false, busy = [], brokenAction = "park", from }: Situation): string {
+function pass({
+  app = {},
+  installation = {},
+  isCurrent = true,
+  circuitOpen = false,
+  busy = [],
+  brokenAction = "park",
+  from,
+}: Situation): string {
   const admission = createAdmission({
     registry: {
       app: () => (app === null ? undefined : anApp(app)),
       installation: () => (installation === null ? undefined : anInstallation(installation)),
     },
+    isCurrent: () => isCurrent,
     circuitOpen: () => circuitOpen,
     queueBusy: ({ installationUuid }) => busy.includes(installationUuid === null ? "own" : "installation"),
     brokenAction,
@@ -36,6 +46,7 @@ describe("from an event or a retry", () => {
     ["nothing in the way", {}, "open"],
     ["the installation is gone", { installation: null }, "uninstalled"],
     ["the app is gone", { app: null }, "uninstalled"],
+    ["the installation is not known yet", { installation: null, isCurrent: false }, "unknown"],
     ["disabled", { installation: { status: "disabled" } }, "park in the installation's queue: disabled"],
     ["broken", { installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["broken, and deliveries go on", { installation: { status: "broken" }, brokenAction: "deliver" }, "open"],
@@ -58,6 +69,7 @@ describe("from an event or a retry", () => {
 describe("from a parked queue", () => {
   test.each<[string, Situation, string]>([
     ["nothing in the way, although its queue is busy", { from: own, busy: ["own"] }, "open"],
+    ["the installation is not known yet", { from: ofInstallation, installation: null, isCurrent: false }, "unknown"],
     ["ordered", { from: own, app: { orderBy: "app" }, busy: ["own"] }, "open"],
     ["broken meanwhile", { from: own, installation: { status: "broken" } }, "park in the installation's queue: broken"],
     ["still broken", { from: ofInstallation, installation: { status: "broken" } }, "park in the installation's queue: broken"],
