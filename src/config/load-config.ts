@@ -27,6 +27,8 @@ export class ConfigError extends AppError {
 export function loadConfig(environment: Environment = process.env): Config {
   const problems: string[] = [];
   const config = readSettings(SETTINGS, environment, problems) as unknown as Config;
+  // The service doesn't use them, but a wrong variable never passes unnoticed.
+  readSettings(CLIENT_SETTINGS, environment, problems);
   // Contradictions are only looked for between valid settings.
   if (problems.length === 0) problems.push(...contradictions(config, environment));
   problems.unshift(...unknownSettings(environment));

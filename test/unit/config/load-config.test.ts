@@ -124,6 +124,7 @@ describe("a wrong value is said with what was found and what was wanted", () => 
     ["POSTHORN_MAX_EVENT_SIZE", "1MB", /wanted a size such as 500B, 64KiB or 1MiB/],
     ["POSTHORN_HTTP_MAX_HEADER_SIZE", "1023B", /wanted at least 1KiB/],
     ["POSTHORN_HTTP_RATE_LIMIT", "0", /wanted a whole number of 1 or more$/],
+    ["POSTHORN_URL", "localhost", /wanted a URL such as http:/],
     ["POSTHORN_DEFAULT_ACTOR", "[]", /wanted a JSON object/],
     ["POSTHORN_REQUEST_TIMEOUT", "30d", /wanted at most 1h/],
     ["POSTHORN_MAX_PARKED_AGE", "99999999999d", /wanted at most 3650d/],
