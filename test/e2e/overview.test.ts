@@ -224,7 +224,7 @@ test("what waits for its receiver's pace says so, and a rate_limit that is set c
     own.behave(answer(200));
     expect((await call("PATCH", `/v1/apps/${slug}`, { rate_limit: { per_s: 1_000, burst: 1_000 } })).status).toBe(200);
     // At the learned pace it would take over a minute.
-    await eventually(async () => (await rowOf(slug)).parked_in_app_queue === 0, 30_000);
+    await eventually(async () => (await rowOf(slug)).parked_in_app_queue === 0, 60_000);
   } finally {
     await own.stop();
   }
