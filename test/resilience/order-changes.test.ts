@@ -2,9 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
-import { connectBus, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
+import { allHandled, connectBus, startPosthorn, startPosthornHere } from "../support/posthorn.ts";
 import { answer, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+
+const EVENTS = 80;
+const MAX_IN_FLIGHT = 4;
 
 let nats: Server;
 let redis: Server;
@@ -41,6 +44,38 @@ test("the next owner delivers what was in hand before the order changed", async 
   const numbers = receiver.requests.map((request) => Number(request.json().data["n"]));
   expect(numbers).toEqual([0, 0, 1, 2, 3, 4]);
   await second.end();
+  await bus.close();
+  await receiver.stop();
+});
+
+test("the queue of an installation is emptied in order from when its app is ordered", async () => {
+  const prefix = `t-${randomUUID().slice(0, 8)}`;
+  /** Of requests that are not answered yet. */
+  const open = new Set<number>();
+  const overlaps: number[][] = [];
+  const receiver = await startReceiver((request, response) => {
+    const n = Number(request.json().data["n"]);
+    open.add(n);
+    if (open.size > 1) overlaps.push([...open]);
+    setTimeout(() => {
+      open.delete(n);
+      response.end();
+    }, 20);
+  });
+  const posthorn = await startPosthornHere({ nats, redis, prefix });
+  const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, max_in_flight: MAX_IN_FLIGHT });
+  await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+  const bus = await connectBus(nats, prefix);
+  for (let n = 0; n < EVENTS; n++) await bus.publish("issue.created", { organization_id: "42", data: { n } });
+  await allHandled(bus);
+  await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+  await receiver.waitFor(10);
+  await posthorn.api("PATCH", `/v1/apps/${slug}`, { order_by: "app" });
+  const begun = receiver.requests.length;
+  await receiver.waitFor(EVENTS);
+  // What had begun ends as it ends.
+  expect(overlaps.filter((numbers) => Math.max(...numbers) > begun + MAX_IN_FLIGHT)).toEqual([]);
+  await posthorn.end();
   await bus.close();
   await receiver.stop();
 });

@@ -47,13 +47,17 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
   /** Null: this replica does not own the queues, or not yet. */
   const termNow = (): OwnerTerm | null => (isOwner() ? term : null);
   const fenceNow = (): Fence | null => termNow()?.fence ?? null;
-  const installationQueues = createInstallationQueues({ ...dependencies, fenceNow });
+  /** The queues of an ordered app are its own to empty, also one that is being emptied when the app becomes ordered. */
+  const hasNoOrder = (app: string): boolean => term?.apps.has(app) !== true && !isOrdered(registry.app(app));
+  const installationQueues = createInstallationQueues({
+    ...dependencies,
+    fenceNow,
+    isFlowing: (queue) => hasNoOrder(queue.app) && dependencies.isFlowing(queue),
+  });
   const orderedApps = () => [...(term?.apps.all() ?? [])].map(([, ordered]) => ordered);
 
-  const drain = ({ apps }: OwnerTerm, queues: Iterable<ParkedQueue>): void =>
-    installationQueues.drain(
-      [...queues].filter(({ app, installationUuid }) => installationUuid !== null && !apps.has(app) && !isOrdered(registry.app(app))),
-    );
+  const drain = (queues: Iterable<ParkedQueue>): void =>
+    installationQueues.drain([...queues].filter(({ installationUuid }) => installationUuid !== null));
 
   const refreshing = every(clock, REFRESH_MS, () => term?.refresh());
 
@@ -63,7 +67,7 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       const started = await startOwnerTerm({ ...dependencies, monotonicNow }, of, () => taken === of && lease.isHeld());
       if (!isWanted()) return await started.stop();
       term = started;
-      drain(term, busyQueues());
+      drain(busyQueues());
     } catch (error) {
       logger.warn({ error: messageOf(error) }, "the queues can't be taken over yet");
       clock.after(START_AGAIN_MS, () => {
@@ -116,7 +120,7 @@ export function createQueueOwner({ monotonicNow = () => performance.now(), ...de
       if (now === null) return;
       if (reason === "app" || reason === "order") now.reconcile();
       for (const [slug, ordered] of now.apps.all()) if (app === null || app === slug) wakeOne(ordered, reason, queues);
-      drain(now, queues);
+      drain(queues);
     },
     /** Deliveries that wait for their retry in the app's order may start now. @returns how many; null: this replica is not the owner */
     retryNow(app: string): number | null {

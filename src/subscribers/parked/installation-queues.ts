@@ -48,7 +48,7 @@ export function createInstallationQueues(dependencies: InstallationQueuesDepende
   /** Attempts a delivery, or stores it where it belongs. @returns whether it is done here, and the queue may be read further */
   const handle = async (queue: ParkedQueue, waiting: ParkedDelivery, handOut: HandOut | null): Promise<boolean> => {
     // Its app has no order any more.
-    if (waiting.blockedBy !== undefined) return true;
+    if (waiting.blockedBy !== undefined) return isFlowing(queue);
     const share = `parked:${queue.app}:${queue.installationUuid}`;
     const isWanted = (): boolean => waiting.source.isOurs?.() !== false && isFlowing(queue);
     const end =
