@@ -376,8 +376,8 @@ export async function startStreamsWorld(servers: { readonly nats: Server; readon
     discard(at: number): void {
       const uuid = uuids[at] ?? "";
       discarded.add(uuid);
-      // The replica may be killed while it discards.
-      underWay.push(call("POST", `/v1/installations/${uuid}/discard`, undefined, [409]).catch(() => {}));
+      // The replica may be killed while it discards, and the installation removed.
+      underWay.push(call("POST", `/v1/installations/${uuid}/discard`, undefined, [404, 409]).catch(() => {}));
     },
 
     /** The nth delivery that there is, over and over. */
