@@ -44,6 +44,7 @@ export function wireDelivery(given: Given) {
   const sender = senderOf(given);
   const attempt = attemptOf(given, sender);
   const orderRecords = createOrderRecords(registryStore, (app) => wakeQueues("order", app));
+  registryStore.onReopen(orderRecords.forgetRevisions);
   const keepsOrder = (app: App | undefined): boolean => app !== undefined && (isOrdered(app) || orderRecords.get(app.slug) !== undefined);
   const admission = createAdmission({
     registry: index,

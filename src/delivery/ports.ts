@@ -102,6 +102,8 @@ export interface MessageRef {
   isOurs?(): boolean;
   /** Its owner's token: what is parked for it carries the token, and has no effect if a later owner has taken over before. */
   readonly fence?: number;
+  /** It stays where it is if its delivery can't be stored whole: the dead letter of that delivery is not cut. */
+  readonly isKept?: boolean;
 }
 
 /** A message that is read, or (its event's message and its dedup key) a delivery that is attempted. */

@@ -3,6 +3,7 @@
  * that nobody attempts. The owner finds the stop in the stream (subscribers/ordered/key-stops.ts).
  */
 import { mayStopKeys, type OrderBy } from "../model/app.ts";
+import { unlessTooLarge } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { STOPS } from "../model/key-stop.ts";
@@ -33,8 +34,9 @@ export function createStopKeys({ registry, streams, onParked, deadLetterOf, cloc
     const stops: ParkedQueue = { app: delivery.app, installationUuid: STOPS };
     // Its dead letter counts as a store, too.
     const stored = { ...delivery, stores: delivery.stores + 1 };
-    await streams.park(stored, stops, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() });
-    onParked(stops);
+    // One that is too large for the stream stops no key.
+    if (await unlessTooLarge(streams.park(stored, stops, null, source, delivery.event, { deadLetter, orderBy, since: clock.now() })))
+      onParked(stops);
   };
 
   return {

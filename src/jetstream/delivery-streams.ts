@@ -7,7 +7,7 @@
  *           distinguishes a message from one that had its sequence before the stream was deleted and recreated. In the parked stream the
  *           fencing token of the source's owner follows: what a later owner stores is not a duplicate of a message that has no effect for
  *           it. A run of a delivery has at most one dead letter.
- * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). A dead letter never is: it is cut to fit.
+ * STREAM-2  A delivery that is too large for its stream is rejected (PUBLISH-2). A dead letter is cut to fit, unless its source is kept.
  */
 import { firstTier } from "../delivery/delay-tiers.ts";
 import type { DeadLetterWriter, DeliveryStreams, MessageRef, StoredMessageRef } from "../delivery/ports.ts";
@@ -153,10 +153,11 @@ function deliveryWriter({
       const facts = { reason, error, dead_lettered_at: toRfc3339(clock.now()) };
       const messageId = `dead-letter:${dedupKeyOf(delivery)}:${delivery.event.publishedAt}`;
       const target = { stream: "dead-letters", subject: names.deadLetter(delivery.app), messageId } as const;
-      return storeWhatFits(maxPayloadBytes(), (maxBytes) => {
+      const storeIn = (maxBytes: number): Promise<StoredMessageRef> => {
         const encode = (stored: Delivery): string => encodeDeadLetter(stored, facts, maxBytes);
         return storeDelivery(target, delivery, encode, { source, trace });
-      });
+      };
+      return source.isKept === true ? storeIn(Number.POSITIVE_INFINITY) : storeWhatFits(maxPayloadBytes(), storeIn);
     },
   };
 }

@@ -10,8 +10,8 @@ export interface DeadLetterFacts {
 }
 
 /**
- * JSON text that fits into a message. Of an event that would not fit, the beginning of its `data` is kept as `body`, marked `body_cut`;
- * the whole event remains in its own stream for as long as that keeps it.
+ * JSON text that fits into a message. Of an event that would not fit, the beginning of its `data` is kept as `body`, marked `body_cut`,
+ * and no attempts where they would not fit either; the whole event remains in its own stream for as long as that keeps it.
  */
 export function encodeDeadLetter(delivery: Delivery, facts: DeadLetterFacts, maxPayloadBytes: number): string {
   const encode = (of: Delivery, extra: object): string =>
@@ -22,7 +22,7 @@ export function encodeDeadLetter(delivery: Delivery, facts: DeadLetterFacts, max
     encode(withoutData, { body_cut: true, body_bytes: Buffer.byteLength(dataJson), body: dataJson.slice(0, kept) });
   const isWhole = (kept: number): boolean => kept === dataJson.length;
   const fitting = cutToFit(dataJson.length, maxPayloadBytes, (kept) => (isWhole(kept) ? encode(delivery, {}) : encodeCut(kept)));
-  return fitting ?? encodeCut(0);
+  return fitting ?? encode({ ...withoutData, attempts: [] }, { body_cut: true, body_bytes: Buffer.byteLength(dataJson), body: "" });
 }
 
 /** Whether a dead letter has only a part of its event or message, and so can't be sent again. */

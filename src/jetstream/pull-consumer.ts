@@ -220,7 +220,7 @@ function createIncoming({ mayPull, onMessage, clock, logger }: IncomingDependenc
   };
 
   const giveBack = (delayMs: number): void => {
-    for (const message of waiting.splice(0)) message.nak(delayMs);
+    for (const message of waiting.splice(0)) message.isOurs() ? message.nak(delayMs) : message.drop();
   };
 
   return {

@@ -64,6 +64,17 @@ export function isTooLarge(error: unknown): boolean {
   return error instanceof AppError && error.code === "TOO_LARGE";
 }
 
+/** @returns whether it was stored; false: it is too large, in the sense of `isTooLarge` */
+export function unlessTooLarge(stored: Promise<unknown>): Promise<boolean> {
+  return stored.then(
+    () => true,
+    (error: unknown) => {
+      if (!isTooLarge(error)) throw error;
+      return false;
+    },
+  );
+}
+
 /** Whether a stream has not taken a message, but may take it later. */
 export function isRefusedForNow(error: unknown): boolean {
   return error instanceof AppError && error.retryable && (error.code === "STREAM_REFUSED" || error.code === "STORE_FULL");

@@ -4,6 +4,7 @@
  * REPLAY-7  A dead letter is removed after its delivery is delivered or stored elsewhere.
  */
 import { isLeaseOver } from "../delivery/source-lease.ts";
+import { unlessTooLarge } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Delivery } from "../model/delivery.ts";
 import { sleep } from "../model/periodic.ts";
@@ -56,7 +57,6 @@ export function createReplaySending(dependencies: ReplaySendingDependencies, opt
   const { replay, progress, isWanted, isOurs } = options;
   const pace = createPace(clock, replay.rate_per_s);
   const recent = createRecent();
-  const source = { stream: replay.id, sequence: 0, isOurs };
   const inFlight = new Set<Promise<void>>();
   let outcome: ReplayOutcome = { done: 0, failed: 0 };
   let outcomeReadAt = 0;
@@ -73,7 +73,8 @@ export function createReplaySending(dependencies: ReplaySendingDependencies, opt
   };
 
   /** Waits until the delivery may be sent. @returns null: the replay stops here; `ended` is null for one without a recipient */
-  const start = async (delivery: Delivery): Promise<{ readonly ended: Promise<void> | null } | null> => {
+  const start = async (delivery: Delivery, isKept: boolean): Promise<{ readonly ended: Promise<void> | null } | null> => {
+    const source = { stream: replay.id, sequence: 0, isOurs, isKept };
     for (let askMs = ASK_MS; isWanted() && fault === null; askMs = Math.min(askMs * 2, LONGEST_ASK_MS)) {
       const left = await unfinished();
       const isTooMany = left > MAX_UNFINISHED && left > progress.sent() * UNFINISHED_SHARE;
@@ -106,7 +107,7 @@ export function createReplaySending(dependencies: ReplaySendingDependencies, opt
       return isSent && !replay.dry_run ? { ended: remove(found) } : ENDED;
     }
     await pace();
-    const started = await start(delivery);
+    const started = await start(delivery, found.deadLetter !== null);
     if (started === null) return null;
     message.found(kind);
     if (started.ended === null) {
@@ -114,7 +115,8 @@ export function createReplaySending(dependencies: ReplaySendingDependencies, opt
       return ENDED;
     }
     message.sent();
-    return { ended: started.ended.then(() => remove(found)) };
+    // A dead letter that is too large to be stored elsewhere stays.
+    return { ended: unlessTooLarge(started.ended).then((isStored) => (isStored ? remove(found) : undefined)) };
   };
 
   return {

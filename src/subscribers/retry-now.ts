@@ -16,7 +16,7 @@ import { deleteMessage, messageAt } from "../jetstream/stored-message.ts";
 import { subjectState } from "../jetstream/subject-counts.ts";
 import type { Subjects } from "../jetstream/subjects.ts";
 import { isOrdered } from "../model/app.ts";
-import { AppError, messageOf } from "../model/app-error.ts";
+import { AppError, isTooLarge, messageOf } from "../model/app-error.ts";
 import type { Clock } from "../model/clock.ts";
 import { type DeliveryMessage, decodeDeliveryMessage } from "../model/delivery-message.ts";
 import type { Logger } from "../model/logger.ts";
@@ -86,11 +86,18 @@ export function createRetryNow(dependencies: RetryNowDependencies): RetryNow {
     return [message.seq, ...(next === null ? [] : await makeDue(next))];
   };
 
+  /** One that can't be stored again waits for its time. */
+  const noneIfTooLarge = (error: unknown): number[] => {
+    if (!isTooLarge(error)) throw error;
+    logger.warn({ stream, error: messageOf(error) }, "a retry can't be made due");
+    return [];
+  };
+
   const run = async (app: string): Promise<void> => {
     const { state } = await manager.streams.info(stream);
     let batch: StoredMsg[] = [];
     const makeBatchDue = async (): Promise<void> => {
-      const moved = (await Promise.all(batch.map(makeDue))).flat();
+      const moved = (await Promise.all(batch.map((message) => makeDue(message).catch(noneIfTooLarge)))).flat();
       if (moved.length > 0) channel.announce(names.movedRetries, moved);
       batch = [];
     };

@@ -230,7 +230,7 @@ describeInBrowser("the page offers exactly what the token covers", () => {
     const path = `/v1/status-events?app=gone&topics=integration`;
     await eventually(async () => (await platform.call("GET", path)).items[0].type === "integration.disabled");
     await refresh.click();
-    await page.getByText("Integration disabled").waitFor();
+    await page.getByRole("paragraph").filter({ hasText: "Integration disabled gone" }).waitFor();
     await close();
   });
 });

@@ -488,6 +488,26 @@ describe.concurrent("streams that refuse", () => {
   );
 });
 
+describe.concurrent("a replay", () => {
+  test("leaves a dead letter as it is that is too large to be stored anywhere else", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start();
+    receiver.behave(answer(422));
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", { ...event(), data: { n: 1, text: "x".repeat(60_000) } });
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await changed(platform, "PARKED", { max_msg_size: 20_000 });
+    await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
+    const { body } = await posthorn.api("POST", "/v1/replays", { app: slug, what: "failed" });
+    await eventually(async () => (await posthorn.api("GET", `/v1/replays/${body.id}`)).body.state === "done", 30_000);
+    const [kept] = await platform.deadLetters(posthorn, 1);
+    expect(kept).toEqual(letter);
+    expect(await posthorn.end()).toBe(0);
+  });
+});
+
 describe.concurrent("events of unusual size", () => {
   test("a large one is retried as it is, and what can't be read is kept as far as a message holds it", async () => {
     const platform = await aPlatform();

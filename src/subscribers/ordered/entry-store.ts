@@ -1,7 +1,7 @@
 /** Stores the entries of an ordered app: where they wait for their turn, for a retry, or in dead letters. */
 import { type DeadLetterDisposition, givenUp, type RetryDisposition } from "../../delivery/disposition.ts";
 import type { MessageRef, ParkedQueue } from "../../delivery/ports.ts";
-import { isRefusedForNow, isTooLarge, messageOf } from "../../model/app-error.ts";
+import { isRefusedForNow, isTooLarge, messageOf, unlessTooLarge } from "../../model/app-error.ts";
 import type { Delivery } from "../../model/delivery.ts";
 import { STOPS } from "../../model/key-stop.ts";
 import type { KeyStops } from "./key-stops.ts";
@@ -53,9 +53,8 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
 
   /** Stores the entry in the app's own queue, where it keeps its turn, or stops its key. */
   const store = async (entry: Entry, delivery: Delivery, dueAt: number | null): Promise<void> => {
-    const { stop } = entry;
-    const queue: ParkedQueue = { app, installationUuid: stop === null ? null : STOPS };
-    const { sequence } = await streams.park(delivery, queue, dueAt, sourceOf(entry), delivery.event, stop ?? undefined);
+    const queue: ParkedQueue = { app, installationUuid: entry.stop === null ? null : STOPS };
+    const { sequence } = await streams.park(delivery, queue, dueAt, sourceOf(entry), delivery.event, entry.stop ?? undefined);
     observer.stored("parked", delivery, "ordered");
     const parkedAt = delivery.firstParkedAt ?? clock.now();
     index.stored(entry, { ...delivery, stores: delivery.stores + 1, firstParkedAt: parkedAt }, sequence);
@@ -81,12 +80,12 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
   /** Its dead letter is stored. Until the entry is stored with it, only that is repeated, not the attempt. */
   const stopKey = async (entry: Entry, delivery: Delivery): Promise<void> => {
     if (!isStopping(entry) || !keyStops.isWanted(entry)) return index.leave(entry);
-    await store(entry, { ...delivery, stores: delivery.stores + 1 }, null);
+    const isStored = await unlessTooLarge(store(entry, { ...delivery, stores: delivery.stores + 1 }, null));
     logger.warn(
       { app, delivery_id: delivery.id, dead_letter: entry.stop.deadLetter },
-      "a key stops until its dead letter is replayed, resent or deleted",
+      isStored ? "a key stops until its dead letter is replayed, resent or deleted" : "a dead letter is too large to stop its key",
     );
-    index.stopKey(entry);
+    return isStored ? index.stopKey(entry) : index.leave(entry);
   };
 
   /** @param deadLetter its sequence; null: it stops no key */
@@ -115,7 +114,8 @@ export function createEntryStore(dependencies: EntryStoreDependencies) {
       // A message with a higher count was found meanwhile, which the answer is not about.
       if (entry.stores > delivery.stores) return;
       if (isDone) return skip(entry, delivery);
-      if (giveBack !== null) return void (await storeOrGiveUp(entry, delivery, null));
+      // One that is too large waits for its turn as an event.
+      if (giveBack !== null) return store(entry, delivery, null);
       await apply(entry, givenUp(delivery, "overflow", "the app has used up its share of the parked stream"));
       index.leave(entry);
     };

@@ -68,6 +68,8 @@ export function createOrderRecords(store: OrderRecordStore, onChange: (app: stri
       set(app, record);
       onChange(app);
     },
+    /** The bucket was made again: its revisions are others. */
+    forgetRevisions: (): void => revisions.clear(),
     get: (app: string): OrderRecord | undefined => records.get(app),
     apps: (): Iterable<string> => records.keys(),
     /** Whether replicas leave the app's deliveries of the event to the owner. */

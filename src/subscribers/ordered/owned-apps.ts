@@ -66,7 +66,8 @@ export function createOwnedApps(dependencies: OwnedAppsDependencies) {
     owned.isBegun = true;
     try {
       await startReader(owned.from);
-      if (isWanted() && orderRecords.get(app) === undefined) await orderRecords.put(app, { from: owned.from, state: "taking" });
+      // A write of the last owner's may have arrived late.
+      if (isWanted() && orderRecords.get(app)?.from !== owned.from) await orderRecords.put(app, { from: owned.from, state: "taking" });
       await othersAreDone(dependencies, app, owned.from, isWanted);
       if (!isWanted()) return;
       await owned.ordered.prepare();

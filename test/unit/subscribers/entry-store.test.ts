@@ -140,6 +140,25 @@ test("a stop that the full store refused is stored when there is room, also whil
   expect([stored, done, applied, [...index.stopping].map(({ stop }) => stop.deadLetter)]).toEqual([["b"], ["b"], [], [7]]);
 });
 
+test("a stop that is too large for the stream stops no key", async () => {
+  isDone.add("a");
+  deadLetterOf = 7;
+  fault = new AppError("TOO_LARGE", "larger than max_msg_size");
+  const message = { stream: "EVENTS", sequence: 1, isOurs: () => true } as never;
+  index.accept(aDelivery({ id: "a", eventSequence: 1 }), { message, done: () => void done.push("a") }, true, 0);
+  await clock.advance(3_000);
+  await storeWaiting();
+  expect([stored, done, [...index.stopping]]).toEqual([[], ["a"], []]);
+});
+
+test("a delivery that is too large to be stored waits for its turn as an event", async () => {
+  fault = new AppError("TOO_LARGE", "larger than max_msg_size");
+  accept("a", 1);
+  await clock.advance(3_000);
+  await expect(storeWaiting()).rejects.toBe(fault);
+  expect([stored, done, applied]).toEqual([[], [], []]);
+});
+
 test("one whose message is found while Redis is asked about its event is asked about again, and not lost", async () => {
   const answer = Promise.withResolvers<void>();
   answered = answer.promise;

@@ -50,3 +50,14 @@ test("what an owner wrote while it was cut off leaves the record of the next one
   await expect(owner.put("acme", { from: 1, state: "ending" })).rejects.toMatchObject({ code: "CONFLICT" });
   expect(stored.record).toEqual({ from: 1, state: "taking" });
 });
+
+test("in a bucket that was made again a record can be made", async () => {
+  await owner.put("acme", { from: 1, state: "ending" });
+  everybodySees();
+  await owner.remove("acme");
+  everybodySees();
+  stored = { record: null, revision: 0 };
+  owner.forgetRevisions();
+  await owner.put("acme", { from: 9, state: "taking" });
+  expect(stored.record).toEqual({ from: 9, state: "taking" });
+});

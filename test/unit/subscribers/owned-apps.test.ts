@@ -63,6 +63,7 @@ beforeEach(() => {
   owned = createOwnedApps({
     orderRecords: {
       observe() {},
+      forgetRevisions() {},
       get: (app) => records.get(app),
       apps: () => records.keys(),
       areLeft: () => false,
