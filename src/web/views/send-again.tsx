@@ -22,10 +22,18 @@ export function useReplay(): [Replay | null, (replay: Replay | null) => void] {
   const isMoving = replay !== null && (replay.state === "running" || replay.state === "paused");
   useEffect(() => {
     if (!isMoving) return;
+    // The answer to a change is newer than that of a poll from before it.
+    let isOutdated = false;
+    const set = (found: Replay): void => {
+      if (!isOutdated) setReplay(found);
+    };
     const timer = setTimeout(() => {
-      call<Replay>(`v1/replays/${replay.id}`).then(setReplay, () => setReplay({ ...replay }));
+      call<Replay>(`v1/replays/${replay.id}`).then(set, () => set({ ...replay }));
     }, POLL_EVERY_MS);
-    return () => clearTimeout(timer);
+    return () => {
+      isOutdated = true;
+      clearTimeout(timer);
+    };
   }, [replay]);
   return [replay, setReplay];
 }
