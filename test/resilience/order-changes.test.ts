@@ -50,7 +50,7 @@ test("the next owner delivers what was in hand before the order changed", async 
 
 test("the queue of an installation is emptied in order from when its app is ordered", async () => {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
-  /** Of requests that are not answered yet. */
+  /** Numbers of the events whose requests are not answered yet. */
   const open = new Set<number>();
   const overlaps: number[][] = [];
   const receiver = await startReceiver((request, response) => {
@@ -73,7 +73,7 @@ test("the queue of an installation is emptied in order from when its app is orde
   await posthorn.api("PATCH", `/v1/apps/${slug}`, { order_by: "app" });
   const begun = receiver.requests.length;
   await receiver.waitFor(EVENTS);
-  // What had begun ends as it ends.
+  // Attempts that began before the app was ordered may overlap.
   expect(overlaps.filter((numbers) => Math.max(...numbers) > begun + MAX_IN_FLIGHT)).toEqual([]);
   await posthorn.end();
   await bus.close();

@@ -247,7 +247,7 @@ async function runComplaints(world: StreamsWorld, runsOf: Map<string, Attempted[
 function requestComplaints(world: StreamsWorld, attempts: readonly Attempted[]): string[] {
   const outcomes = new Map(attempts.map(({ spanId, outcome }) => [spanId, outcome]));
   const spans = new Set(world.received.map(({ spanId }) => spanId));
-  // Of one that is sent once more, the last request counts.
+  // A request that is sent once more replaces the one before it.
   const lastOfSpan = new Map(world.received.map((one) => [one.spanId, one]));
   const found = [...lastOfSpan.values()]
     .filter((one) => outcomes.has(one.spanId) !== true || (outcomes.get(one.spanId) === "delivered") !== isDelivered(one))

@@ -46,8 +46,8 @@ export interface ParkElsewhere {
 }
 
 /**
- * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open, or the registry is not current. `stopped`: its queue may not flow. `closed`: the
- * process stops. `unwanted`: nobody wants the attempt any more. Any other value says where it goes next.
+ * `done`: it was delivered. `skipped`: it was done before. `wait`: the circuit is open, or the registry is not current. `stopped`: its
+ * queue may not flow. `closed`: the process stops. `unwanted`: nobody wants the attempt any more. Any other value says where it goes next.
  */
 export type ParkedEnd =
   | "done"

@@ -4,7 +4,7 @@ import { Failed } from "./notice.tsx";
 
 type List = Pages<unknown, { items: readonly unknown[]; next: string | null }>;
 
-/** An older page does not last when `first` is loaded again, so it can't be asked for meanwhile. */
+/** Disabled while `first` is loaded again: that drops every older page. */
 export function Older({ of: { first, last, more } }: { of: Pick<List, "last" | "more"> & Partial<Pick<List, "first">> }) {
   return (
     <>
