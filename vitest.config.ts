@@ -13,8 +13,8 @@ interface Project {
 /** One after the other. Files of one share workers: a new one takes most of a second, and modules are loaded in each. */
 const PROJECTS: readonly Project[] = [
   { name: "unit", folders: ["unit"], maxWorkers: availableParallelism() },
-  // More than processors: what waits needs none.
-  { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 9 },
+  // More than processors, for what waits needs none; few more, for each takes ten seconds to compile the same code.
+  { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 7 },
   // `npm run check:clients` alone sets it: it downloads and compiles generators.
   ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : [{ name: "generated-clients", folders: ["generated-clients"], maxWorkers: 1 }]),
 ];

@@ -41,7 +41,7 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop(), dns.stop()]);
 });
 
-test("Posthorn passes every check, and nothing of them is left", async () => {
+test.concurrent("Posthorn passes every check, and nothing of them is left", async () => {
   const names = ["--private-name", "inside.example", "--private-name", "half.example"];
   const words = ["conformance", "--posthorn", posthorn.url, "--token", TOKEN, "--listen", `${RECEIVER}:0`, ...names];
   const { code, json: reports, err } = await runCli([...words, "--json"]);
@@ -51,7 +51,7 @@ test("Posthorn passes every check, and nothing of them is left", async () => {
   expect(apps.body.items).toEqual([]);
 });
 
-describe("with an adapter", () => {
+describe.concurrent("with an adapter", () => {
   const folder = mkdtempSync(join(tmpdir(), "posthorn-conformance-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -33,7 +33,7 @@ async function hasNoLeader({ url }: Server): Promise<boolean> {
   return !isUp;
 }
 
-describe("on a cluster of three nodes", () => {
+describe.concurrent("on a cluster of three nodes", () => {
   test("of which one is up waits for the others, says for what, and begins by itself", async ({ onTestFinished }) => {
     const cluster = await startNatsCluster();
     onTestFinished(() => cluster.stop());
@@ -68,7 +68,7 @@ describe("on a cluster of three nodes", () => {
   });
 });
 
-test("more replicas than a single server can have stop the start at once", async ({ onTestFinished }) => {
+test.concurrent("more replicas than a single server can have stop the start at once", async ({ onTestFinished }) => {
   const nats = await startNatsServer();
   onTestFinished(() => nats.stop());
   const posthorn = await startPosthorn({ nats, redis, settings, waitForReady: false });
@@ -77,7 +77,7 @@ test("more replicas than a single server can have stop the start at once", async
   expect(reasons(posthorn.log)).toEqual([]);
 });
 
-test("a server without JetStream is recognized at once, and the message says what to do", async ({ onTestFinished }) => {
+test.concurrent("a server without JetStream is recognized at once, and the message says what to do", async ({ onTestFinished }) => {
   const port = await freePort();
   const child = spawn(process.env["TEST_NATS_SERVER"] ?? findBinary("nats-server") ?? "", ["-a", "127.0.0.1", "-p", String(port)]);
   noteChild(child);

@@ -217,7 +217,7 @@ describe("a status subscription", () => {
     await subscription.stop();
   });
 
-  test.each([
+  test.concurrent.each([
     ["new", 1],
     ["new", 4],
     ["all", 1],
