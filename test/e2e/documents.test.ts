@@ -113,15 +113,16 @@ test("every document with commands is run, and those that are not say why", () =
   );
 });
 
-test("the README leads from a start to an answer", async () => {
+test.concurrent("the README leads from a start to an answer", async () => {
   const said = await runDocument(join(ROOT, "README.md"), await surroundings("doc-readme"));
   expect(said).toMatch(/signature right/);
   expect(said).toMatch(/my-app +delivered/);
 });
 
-test("the tutorial leads from nothing over a retry and a dead letter to a verified webhook in each language", async () => {
+test.concurrent("the tutorial leads from nothing over a retry and a dead letter to a verified webhook in each language", async () => {
   // Its programs use the default prefix.
-  const { environment, replace, ...more } = await surroundings("app-platform");
+  const servers = { nats, redis: await startRedisServer() };
+  const { environment, replace, ...more } = await surroundings("app-platform", undefined, servers);
   const python = clientPython();
   const said = await runDocument(join(ROOT, "docs/tutorial.md"), {
     ...more,
@@ -139,36 +140,34 @@ test("the tutorial leads from nothing over a retry and a dead letter to a verifi
     expect(said).toMatch(/stored as APP_PLATFORM_EVENTS \d+/);
     expect(said).toMatch(/integration\.broken tracker \{'rule': 'fatal'/);
   }
+  await servers.redis.stop();
 });
 
-const redisCli = (...words: string[]): string =>
-  execFileSync(findBinary("redis-cli") ?? "", ["-u", redis.url, ...words], { encoding: "utf8" });
-
 /** What is so after the commands of a document, because it says so. */
-const PROMISED: Readonly<Record<string, () => Promise<unknown>>> = {
-  "docs/retention.md": async () => {
+const PROMISED: Readonly<Record<string, (store: Server) => void>> = {
+  "docs/retention.md": ({ url }) => {
     expect(
-      redisCli("--scan", "--pattern", "posthorn:*{*")
+      execFileSync(findBinary("redis-cli") ?? "", ["-u", url, "--scan", "--pattern", "posthorn:*{*"], { encoding: "utf8" })
         .split("\n")
         .filter((key) => key.includes("{acme-tracker}") || key.includes(`{${UUID}}`)),
     ).toEqual([]);
   },
 };
 
-test.each(GUIDES)("the commands of %s work", async (file) => {
+test.concurrent.each(GUIDES)("the commands of %s work", async (file) => {
   // All of them have the same events for the same installation: what was delivered for another document would be skipped.
-  redisCli("FLUSHALL");
+  const servers = { nats, redis: await startRedisServer() };
   const prefix = `doc-${file.replace(/.*\/|\.md$/g, "")}`;
-  const posthorn = await startPosthornHere({ nats, redis, prefix, settings: { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS } });
-  const receiver = await letThingsHappen(posthorn, { nats });
-  const { environment, ...more } = await surroundings(prefix, posthorn.url);
+  const posthorn = await startPosthornHere({ ...servers, prefix, settings: { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS } });
+  const receiver = await letThingsHappen(posthorn, servers);
+  const { environment, ...more } = await surroundings(prefix, posthorn.url, servers);
   await runDocument(join(ROOT, file), { ...more, environment: { ...environment, ...TOKENS } });
-  await PROMISED[file]?.();
+  PROMISED[file]?.(servers.redis);
   await posthorn.end();
-  await receiver.stop();
+  await Promise.all([servers.redis.stop(), receiver.stop()]);
 });
 
-test("a backup made as docs/backup.md says has everything in it", async () => {
+test.concurrent("a backup made as docs/backup.md says has everything in it", async () => {
   const servers = { nats: await startNatsServer(), redis: await startRedisServer() };
   const settings = { POSTHORN_API_TOKENS: TOKENS.POSTHORN_API_TOKENS, POSTHORN_HTTP_PORT: String(await freePort()) };
   const start = () => startPosthornHere({ ...servers, prefix: "doc-backup", settings });
