@@ -80,8 +80,8 @@ export default defineConfig({
     hookTimeout: 300_000,
     // As eventually: how long a broken test takes to fail.
     expect: { poll: { timeout: 120_000, interval: 50 } },
-    // Of one file: each test of resilience has several processes, and starved ones are a fault of their own.
-    maxConcurrency: 3,
+    // Of one file, which mostly wait; more would starve those of resilience, which have several processes each.
+    maxConcurrency: 6,
     sequence: { sequencer: InTurn },
     env: {
       // Child processes start in half the time when Node keeps what it compiled.

@@ -91,6 +91,118 @@ const twice = (receiver: Receiver): number => receiver.requests.length - new Set
 const unique = (receiver: Receiver): number => new Set(seen(receiver).map(({ id }) => id)).size;
 const isOwner = ({ log }: Posthorn): boolean => log.some(({ message }) => message === "lease taken");
 
+// The longest first.
+describe.concurrent("a message in hand", () => {
+  test("is let go of when the consumers of the retries are deleted: the replica that has it then delivers it, once", async () => {
+    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const replicas = [await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" }), await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" })];
+    receiver.behave(answer(503));
+    await replicas[0]?.install({ webhook_url: receiver.url, retry_schedule_s: [6] });
+    for (let n = 0; n < 40; n++) await publish(bus, { n });
+    await receiver.waitFor(40);
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 40));
+    const retries = streamOf("RETRIES");
+    await eventually(async () => (await manager.streams.info(retries)).state.messages === 40);
+    for (let round = 0; round < 2; round++) {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      for await (const { name } of manager.consumers.list(retries)) await manager.consumers.delete(retries, name).catch(() => {});
+    }
+    await eventually(async () => (await manager.streams.info(retries)).state.messages === 0);
+    expect(receiver.requests.length).toBe(80);
+    for (const replica of replicas) await replica.end();
+  });
+
+  test("is let go of by a replica that was suspended while others delivered it", async () => {
+    const { bus, receiver, manager, streamOf, start, startProcess } = await aPlatform();
+    const circuit = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
+    const settings = { ...circuit, POSTHORN_TARGET_MAX_CONNECTIONS: "1" };
+    const [one, two] = [await startProcess(settings), await start(settings)];
+    receiver.behave(answer(503));
+    await one.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1, 1], max_in_flight: 40 });
+    for (let n = 0; n < 40; n++) await publish(bus, { n });
+    const parked = streamOf("PARKED");
+    const consumers = async () => {
+      const found = [];
+      for await (const { num_ack_pending: pending } of manager.consumers.list(parked)) found.push(pending);
+      return found;
+    };
+    await eventually(async () => (await manager.streams.info(parked)).state.messages >= 30);
+    const failed = receiver.requests.length;
+    // Each replica attempts one at a time, and has others in its hands that wait for the connection.
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 500));
+    await eventually(async () => (await consumers()).some((pending) => pending >= 15));
+    one.child.kill("SIGSTOP");
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 20));
+    const delivered = new Map<string, number>();
+    const countDelivered = (): number => {
+      delivered.clear();
+      for (const [at, { id }] of seen(receiver).entries()) if (isOk(at)) delivered.set(id, (delivered.get(id) ?? 0) + 1);
+      return delivered.size;
+    };
+    const isOk = (at: number): boolean => at >= failed;
+    await eventually(() => countDelivered() === 40);
+    one.child.kill("SIGCONT");
+    // Longer than what it had in its hands would wait, in real time: it was suspended, and its own clocks did not stop.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    countDelivered();
+    // The attempt that was under way when it was suspended.
+    expect([...delivered.values()].filter((times) => times > 1).length).toBeLessThanOrEqual(1);
+    await Promise.all([one.end(), two.end()]);
+  });
+});
+
+describe.concurrent("an owner of the queues that comes back late", () => {
+  test("was suspended, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
+    const { bus, receiver, manager, streamOf, startProcess } = await aPlatform();
+    const replicas = [await startProcess(), await startProcess()];
+    await replicas[0]?.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1, 1] });
+    receiver.behave((request, response) => {
+      const n = Number(request.json().data["n"]);
+      const isFirst = receiver.requests.filter((one) => one.json().data["n"] === n).length === 1;
+      setTimeout(() => response.writeHead(n % 10 === 3 && isFirst ? 503 : 200).end(), 20);
+    });
+    const total = 60;
+    for (let n = 0; n < total / 2; n++) await publish(bus, { n });
+    await receiver.waitFor(8);
+    const owner = replicas.find(isOwner);
+    owner?.child.kill("SIGSTOP");
+    for (let n = total / 2; n < total; n++) await publish(bus, { n });
+    // The other replica takes over when the lease has run out: processes, and the server between them, have real time.
+    await eventually(() => unique(receiver) > total / 2);
+    owner?.child.kill("SIGCONT");
+    await eventually(() => unique(receiver) === total);
+    await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
+    expect(inversions(receiver)).toBe(0);
+    // Each tenth delivery fails once. At each change of the owner (on a busy machine there are several) one attempt is in flight, and
+    // the records of some that were answered are not written yet. They are written within 50 ms; a busy machine gets six times as long,
+    // in which fifteen are answered.
+    const terms = replicas.flatMap(({ log }) => log.filter(({ message }) => message === "lease taken"));
+    expect(twice(receiver)).toBeLessThanOrEqual(total / 10 + (terms.length - 1) * (1 + 15));
+    await Promise.all(replicas.map((replica) => replica.end()));
+  });
+
+  test("has stored something after another one took over: it has no effect", async () => {
+    const { bus, receiver, manager, streamOf, start } = await aPlatform();
+    const posthorn = await start();
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ordered: true });
+    await publish(bus, { n: 0 });
+    await receiver.waitFor(1);
+    const park = async (n: number, token: string | null): Promise<void> => {
+      const delivery = { ...aDelivery({ app: slug, installationUuid: uuid, id: `dlv_${n}`, eventSequence: n }), firstParkedAt: Date.now() };
+      const stored = { ...delivery, stores: 1, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
+      const body = encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, notBefore: false });
+      const fence = headers();
+      if (token !== null) fence.set("Posthorn-Fence", token);
+      await bus.jetStream.publish(`${bus.prefix}.parked.${slug}`, body, { headers: fence });
+    };
+    await park(5, "0");
+    await park(6, null);
+    await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
+    expect(receiver.requests.map((request) => request.json().data["n"])).toEqual([0, 6]);
+    await posthorn.end();
+  });
+});
+
 describe.concurrent("an app with order_by", () => {
   test("gets each key's deliveries in order over the kill of their owner, and says where each event stands", async () => {
     const { bus, receiver, startProcess } = await aPlatform();
@@ -104,6 +216,7 @@ describe.concurrent("an app with order_by", () => {
         await (isOwner(one) ? one : two).end("SIGKILL");
       }
     }
+    // The other replica takes over when the lease of the killed one has run out, in real time.
     await eventually(() => unique(receiver) === total);
     expect(inversions(receiver)).toBe(0);
     await Promise.all([one.end("SIGKILL"), two.end("SIGKILL")]);
@@ -217,24 +330,24 @@ describe.concurrent("an app with order_by", () => {
   });
 });
 
-describe("a key that a dead letter stops", () => {
-  let replicas: Posthorn[];
-  let bus: Bus;
-  let streamOf: Platform["streamOf"];
-  let manager: JetStreamManager;
-  let start: Platform["start"];
+describe.concurrent("a key that a dead letter stops", () => {
+  async function twoReplicas() {
+    const platform = await aPlatform();
+    const replicas = [await platform.start(), await platform.start()];
+    let asked = 0;
+    /** The owner of the queues and another replica in turn. */
+    const any = (): Posthorn => replicas[asked++ % replicas.length] as Posthorn;
+    return { ...platform, replicas, any };
+  }
+  type Replicas = Awaited<ReturnType<typeof twoReplicas>>;
 
+  let shared: Replicas;
   beforeAll(async () => {
-    ({ bus, start, streamOf, manager } = await aPlatform());
-    replicas = [await start(), await start()];
+    shared = await twoReplicas();
   });
 
-  let asked = 0;
-  /** The owner of the queues and another replica in turn. */
-  const any = (): Posthorn => replicas[asked++ % replicas.length] as Posthorn;
-
   /** One fails of four with the same key, in an organization of its own; another key is well. */
-  async function stopped() {
+  async function stopped({ any, bus, manager, streamOf }: Replicas = shared) {
     const receiver = await startReceiver();
     stopping.push(receiver.stop);
     receiver.behave((request, response) => void response.writeHead(request.json().data["n"] === 1 ? 503 : 200).end());
@@ -256,14 +369,13 @@ describe("a key that a dead letter stops", () => {
     const numbers = (): unknown[] => receiver.requests.map((request) => request.json().data["n"]);
     const ofKey = (): unknown[] => numbers().filter((n) => n !== 9);
     const sequence = letter?.sequence ?? 0;
-    return { receiver, slug, deliveryId, explained, api, letters, sequence, stop, numbers, ofKey };
+    const nothingIsParked = () =>
+      eventually(async () => {
+        const { state } = await manager.streams.info(streamOf("PARKED"), { subjects_filter: ">" });
+        return Object.keys(state.subjects ?? {}).every((subject) => !subject.endsWith(slug));
+      });
+    return { receiver, slug, deliveryId, explained, api, letters, sequence, stop, numbers, ofKey, nothingIsParked };
   }
-
-  const nothingIsParked = (slug: string) =>
-    eventually(async () => {
-      const { state } = await manager.streams.info(streamOf("PARKED"), { subjects_filter: ">" });
-      return Object.keys(state.subjects ?? {}).every((subject) => !subject.endsWith(slug));
-    });
 
   test("says so wherever it is looked at: which dead letter, since when, and what to do", async () => {
     const { slug, sequence, deliveryId, explained, stop, api } = await stopped();
@@ -293,6 +405,7 @@ describe("a key that a dead letter stops", () => {
   });
 
   test("is no parked delivery: only what waits behind it is counted, at every replica", async () => {
+    const { any, bus, replicas } = shared;
     const receiver = await startReceiver();
     stopping.push(receiver.stop);
     receiver.behave(answer(503));
@@ -331,7 +444,7 @@ describe("a key that a dead letter stops", () => {
   });
 
   test.each(["replay", "resend", "replay of a period"])("continues with its %s, which settles the dead letter", async (how) => {
-    const { receiver, api, slug, sequence, deliveryId, ofKey, letters } = await stopped();
+    const { receiver, api, slug, sequence, deliveryId, ofKey, letters, nothingIsParked } = await stopped();
     expect(ofKey()).toEqual([0, 1]);
     receiver.behave(answer(200));
     const path = how === "replay" ? `/v1/dead-letters/${sequence}/replay` : `/v1/deliveries/${deliveryId(1)}/resend`;
@@ -341,27 +454,27 @@ describe("a key that a dead letter stops", () => {
     await eventually(async () => (await letters()).length === 0);
     expect((await api("POST", "/v1/dead-letters/replay", { app: slug })).body).toMatchObject({ matched: 0 });
     expect(ofKey()).toEqual([0, 1, 1, 2, 3]);
-    await nothingIsParked(slug);
+    await nothingIsParked();
   });
 
   test("stops again with the dead letter of a replay that fails, over a change of the owner", async () => {
-    const { receiver, api, slug, sequence, ofKey, letters, stop } = await stopped();
+    const own = await twoReplicas();
+    const { receiver, api, sequence, ofKey, letters, stop, nothingIsParked } = await stopped(own);
     await api("POST", `/v1/dead-letters/${sequence}/replay`);
     const again = await eventually(async () => {
       const [letter] = await letters();
       return letter !== undefined && letter.sequence !== sequence && (await stop())?.oldest.dead_letter === letter.sequence && letter;
     });
-    const owner = replicas.findIndex(isOwner);
-    const [gone] = replicas.splice(owner, 1);
+    const [gone] = own.replicas.splice(own.replicas.findIndex(isOwner), 1);
     await gone?.end();
-    replicas.push(await start());
+    own.replicas.push(await own.start());
     await eventually(async () => (await stop())?.oldest.dead_letter === again.sequence);
     expect(ofKey()).toEqual([0, 1, 1]);
     receiver.behave(answer(200));
     await api("POST", `/v1/dead-letters/${again.sequence}/replay`);
     await eventually(() => ofKey().length === 6);
     expect(ofKey()).toEqual([0, 1, 1, 1, 2, 3]);
-    await nothingIsParked(slug);
+    await nothingIsParked();
   });
 
   test.each([
@@ -371,14 +484,14 @@ describe("a key that a dead letter stops", () => {
     ["there is no order any more", { order_by: "none" }, "PATCH", ({ slug }: { slug: string }) => `/v1/apps/${slug}`],
   ])("continues without what stopped it when %s", async (_when, change, method, path) => {
     const platform = await stopped();
-    const { slug, api, ofKey, stop } = platform;
+    const { api, ofKey, stop, nothingIsParked } = platform;
     const body = method === "PATCH" ? change : undefined;
     expect((await api(method, path(platform), body)).status).toBeLessThan(300);
     await eventually(() => ofKey().length === 4);
     expect(ofKey().slice(0, 2)).toEqual([0, 1]);
     if (!("order_by" in change && change.order_by === "none")) expect(ofKey()).toEqual([0, 1, 2, 3]);
     await eventually(async () => (await stop()) === null);
-    await nothingIsParked(slug);
+    await nothingIsParked();
   });
 });
 
@@ -399,57 +512,6 @@ test.concurrent("events that were on their way when the connection broke don't c
   await some();
   await receiver.waitFor(60);
   expect(inversions(receiver)).toBe(0);
-});
-
-describe.concurrent("an owner of the queues that comes back late", () => {
-  test("was suspended, and ends only the attempt that it had begun: nothing comes out of its order, and nothing else twice", async () => {
-    const { bus, receiver, manager, streamOf, startProcess } = await aPlatform();
-    const replicas = [await startProcess(), await startProcess()];
-    await replicas[0]?.install({ webhook_url: receiver.url, ordered: true, retry_schedule_s: [1, 1, 1, 1] });
-    receiver.behave((request, response) => {
-      const n = Number(request.json().data["n"]);
-      const isFirst = receiver.requests.filter((one) => one.json().data["n"] === n).length === 1;
-      setTimeout(() => response.writeHead(n % 10 === 3 && isFirst ? 503 : 200).end(), 20);
-    });
-    const total = 60;
-    for (let n = 0; n < total / 2; n++) await publish(bus, { n });
-    await receiver.waitFor(8);
-    const owner = replicas.find(isOwner);
-    owner?.child.kill("SIGSTOP");
-    for (let n = total / 2; n < total; n++) await publish(bus, { n });
-    await eventually(() => unique(receiver) > total / 2);
-    owner?.child.kill("SIGCONT");
-    await eventually(() => unique(receiver) === total);
-    await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
-    expect(inversions(receiver)).toBe(0);
-    // Each tenth delivery fails once. At each change of the owner (on a busy machine there are several) one attempt is in flight, and
-    // the records of some that were answered are not written yet. They are written within 50 ms; a busy machine gets six times as long,
-    // in which fifteen are answered.
-    const terms = replicas.flatMap(({ log }) => log.filter(({ message }) => message === "lease taken"));
-    expect(twice(receiver)).toBeLessThanOrEqual(total / 10 + (terms.length - 1) * (1 + 15));
-    await Promise.all(replicas.map((replica) => replica.end()));
-  });
-
-  test("has stored something after another one took over: it has no effect", async () => {
-    const { bus, receiver, manager, streamOf, start } = await aPlatform();
-    const posthorn = await start();
-    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, ordered: true });
-    await publish(bus, { n: 0 });
-    await receiver.waitFor(1);
-    const park = async (n: number, token: string | null): Promise<void> => {
-      const delivery = { ...aDelivery({ app: slug, installationUuid: uuid, id: `dlv_${n}`, eventSequence: n }), firstParkedAt: Date.now() };
-      const stored = { ...delivery, stores: 1, event: { ...delivery.event, dataJson: JSON.stringify({ n }) } };
-      const body = encodeDeliveryMessage({ delivery: stored, dueAt: null, delayMs: 0, notBefore: false });
-      const fence = headers();
-      if (token !== null) fence.set("Posthorn-Fence", token);
-      await bus.jetStream.publish(`${bus.prefix}.parked.${slug}`, body, { headers: fence });
-    };
-    await park(5, "0");
-    await park(6, null);
-    await eventually(async () => (await manager.streams.info(streamOf("PARKED"))).state.messages === 0);
-    expect(receiver.requests.map((request) => request.json().data["n"])).toEqual([0, 6]);
-    await posthorn.end();
-  });
 });
 
 describe.concurrent("many queues", () => {
@@ -476,65 +538,6 @@ describe.concurrent("many queues", () => {
       await posthorn.end();
     },
   );
-});
-
-describe.concurrent("a message in hand", () => {
-  test("is let go of when the consumers of the retries are deleted: the replica that has it then delivers it, once", async () => {
-    const { bus, receiver, manager, streamOf, start } = await aPlatform();
-    const replicas = [await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" }), await start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" })];
-    receiver.behave(answer(503));
-    await replicas[0]?.install({ webhook_url: receiver.url, retry_schedule_s: [6] });
-    for (let n = 0; n < 40; n++) await publish(bus, { n });
-    await receiver.waitFor(40);
-    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 40));
-    const retries = streamOf("RETRIES");
-    await eventually(async () => (await manager.streams.info(retries)).state.messages === 40);
-    for (let round = 0; round < 2; round++) {
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      for await (const { name } of manager.consumers.list(retries)) await manager.consumers.delete(retries, name).catch(() => {});
-    }
-    await eventually(async () => (await manager.streams.info(retries)).state.messages === 0);
-    expect(receiver.requests.length).toBe(80);
-    for (const replica of replicas) await replica.end();
-  });
-
-  test("is let go of by a replica that was suspended while others delivered it", async () => {
-    const { bus, receiver, manager, streamOf, start, startProcess } = await aPlatform();
-    const circuit = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "6", POSTHORN_CIRCUIT_OPEN_TIME: "4s", POSTHORN_CIRCUIT_MAX_OPEN_TIME: "4s" };
-    const settings = { ...circuit, POSTHORN_TARGET_MAX_CONNECTIONS: "1" };
-    const [one, two] = [await startProcess(settings), await start(settings)];
-    receiver.behave(answer(503));
-    await one.install({ webhook_url: receiver.url, retry_schedule_s: [1, 1, 1, 1], max_in_flight: 40 });
-    for (let n = 0; n < 40; n++) await publish(bus, { n });
-    const parked = streamOf("PARKED");
-    const consumers = async () => {
-      const found = [];
-      for await (const { num_ack_pending: pending } of manager.consumers.list(parked)) found.push(pending);
-      return found;
-    };
-    await eventually(async () => (await manager.streams.info(parked)).state.messages >= 30);
-    const failed = receiver.requests.length;
-    // Each replica attempts one at a time, and has others in its hands that wait for the connection.
-    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 500));
-    await eventually(async () => (await consumers()).some((pending) => pending >= 15));
-    one.child.kill("SIGSTOP");
-    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 20));
-    const delivered = new Map<string, number>();
-    const countDelivered = (): number => {
-      delivered.clear();
-      for (const [at, { id }] of seen(receiver).entries()) if (isOk(at)) delivered.set(id, (delivered.get(id) ?? 0) + 1);
-      return delivered.size;
-    };
-    const isOk = (at: number): boolean => at >= failed;
-    await eventually(() => countDelivered() === 40);
-    one.child.kill("SIGCONT");
-    // Longer than what it had in its hands would wait, in real time: it was suspended, and its own clocks did not stop.
-    await new Promise((resolve) => setTimeout(resolve, 6_000));
-    countDelivered();
-    // The attempt that was under way when it was suspended.
-    expect([...delivered.values()].filter((times) => times > 1).length).toBeLessThanOrEqual(1);
-    await Promise.all([one.end(), two.end()]);
-  });
 });
 
 /** Whether the store had room for another event. One whose acknowledgement does not come in time is published again, as the same event. */
