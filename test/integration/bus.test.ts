@@ -59,7 +59,69 @@ const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onSto
     ...{ maxPayloadBytes: () => 1_048_576, onStored },
   });
 
-describe("the streams", () => {
+describe.concurrent("the stalledConsumer", () => {
+  // STALL-2: nothing may change for three ack_waits of 3 s, and it is longest.
+  test("recreates a consumer whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const stream = names.streams.retries;
+    const jetStream = connection.jetstream();
+    const connectionState = createConnectionState(connection);
+    // Nobody asks these consumers: that is why they hand nothing out again. The one that is left would have been first.
+    const held = [1, 2].map(async (tierS) => {
+      const consumer = names.tierConsumer(tierS);
+      const subject = names.retry(tierS, "acme");
+      await manager.consumers.add(stream, {
+        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(1_500 * tierS) },
+      });
+      await jetStream.publish(subject, "{}");
+      const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
+      const stalledConsumer = createStalledConsumer(
+        { connection, connectionState, manager, clock: systemClock, logger: silentLogger },
+        { settings: { ...tierConsumer(names, tierS), filterSubject: subject }, quietMs: 50 },
+      );
+      return { consumer, message, stalledConsumer };
+    });
+    const [inSomebodysHands, inNobodys] = await Promise.all(held);
+    const working = setInterval(() => inSomebodysHands?.message?.working(), 100);
+    try {
+      await eventually(async () => {
+        for (const { stalledConsumer } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) stalledConsumer.check(0);
+        const left = await manager.consumers.list(stream).next();
+        return left.length === 1 && left[0]?.name === inSomebodysHands?.consumer;
+      });
+    } finally {
+      clearInterval(working);
+    }
+  });
+
+  test("recreates a consumer that waits for the ack of a message that is not stored any more", async () => {
+    const names = freshNames();
+    await ensureTopology(manager, names, 1);
+    const stream = names.streams.parked;
+    const consumer = names.parkedConsumer("acme", null);
+    const subject = names.parked("acme", null);
+    const jetStream = connection.jetstream();
+    const limits = { ack_wait: nanos(3_600_000), max_ack_pending: 1 };
+    await manager.consumers.add(stream, { durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ...limits });
+    for (const text of ["1", "2"]) await jetStream.publish(subject, text);
+    const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
+    const stalledConsumer = createStalledConsumer(
+      { connection, connectionState: createConnectionState(connection), manager, clock: systemClock, logger: silentLogger },
+      { settings: parkedConsumer(names, "acme", null, 1), quietMs: 0 },
+    );
+    const look = async () => {
+      stalledConsumer.check(0);
+      return (await manager.consumers.list(stream).next()).length;
+    };
+    for (let looks = 0; looks < 20; looks++) expect(await look()).toBe(1);
+    // As after a kill of the server that had lost the ack and kept the removal.
+    await manager.streams.deleteMessage(stream, message?.seq ?? 0);
+    await eventually(async () => (await look()) === 0);
+  });
+});
+
+describe.concurrent("the streams", () => {
   test("are made as the contract says, and found again", async () => {
     const names = createSubjects("app-platform");
     await ensureTopology(manager, names, 1);
@@ -223,7 +285,7 @@ describe("the streams", () => {
   });
 });
 
-test("a source is stored once, and what has its sequence after the stream was deleted and made again is another one", async () => {
+test.concurrent("a source is stored once, and what has its sequence after the stream was deleted and made again is another one", async () => {
   const names = freshNames();
   await ensureTopology(manager, names, 1);
   const streams = streamsOf(names);
@@ -246,7 +308,7 @@ test("a source is stored once, and what has its sequence after the stream was de
   expect(await stored()).toBe(4);
 });
 
-test("to delete a message that is gone is no fault, whatever else is", async () => {
+test.concurrent("to delete a message that is gone is no fault, whatever else is", async () => {
   const names = freshNames();
   await ensureTopology(manager, names, 1);
   for (let n = 0; n < 3; n++) await connection.jetstream().publish(names.parked("acme", null), "{}");
@@ -263,7 +325,7 @@ test("to delete a message that is gone is no fault, whatever else is", async () 
   expect(isDeletedAlready(new Error("no message found"))).toBe(false);
 });
 
-describe("dead letters", () => {
+describe.concurrent("dead letters", () => {
   const deadLettersOf = (names: Subjects, over: { connection: NatsConnection; manager: JetStreamManager }) =>
     createDeadLetters({ ...over, names, appCreatedAt: () => null, onRemoved() {} });
 
@@ -336,7 +398,7 @@ describe("dead letters", () => {
   });
 });
 
-describe("a stream read in passing", () => {
+describe.concurrent("a stream read in passing", () => {
   const NUMBER = 1_203;
   const pattern = (names: Subjects) => ({ stream: names.streams.status, subject: `${names.prefix}.status.circuit.opened.*` });
 
@@ -411,7 +473,7 @@ describe("a stream read in passing", () => {
   });
 });
 
-describe("stores in the streams", () => {
+describe.concurrent("stores in the streams", () => {
   const queue = { app: "acme", installationUuid: null };
   const now = { dueAt: 0, delayMs: 0, notBefore: false };
   const source = (sequence: number) => ({ stream: "EVENTS", sequence });
@@ -470,7 +532,9 @@ describe("stores in the streams", () => {
   });
 });
 
-test("a message that the user may not publish is refused at once, and says why; another one is not", async ({ onTestFinished }) => {
+test.concurrent("a message that the user may not publish is refused at once, and says why; another one is not", async ({
+  onTestFinished,
+}) => {
   const denied = "denied.parked.acme";
   const user = { user: "posthorn", pass: "secret" };
   const permissions = `permissions: { publish: { deny: "${denied}" } }`;
@@ -492,68 +556,7 @@ test("a message that the user may not publish is refused at once, and says why; 
   expect(await other).toMatchObject({ seq: 1 });
 });
 
-describe("the stalledConsumer", () => {
-  test("recreates a consumer whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
-    const names = freshNames();
-    await ensureTopology(manager, names, 1);
-    const stream = names.streams.retries;
-    const jetStream = connection.jetstream();
-    const connectionState = createConnectionState(connection);
-    // Nobody asks these consumers: that is why they hand nothing out again. The one that is left would have been first.
-    const held = [1, 2].map(async (tierS) => {
-      const consumer = names.tierConsumer(tierS);
-      const subject = names.retry(tierS, "acme");
-      await manager.consumers.add(stream, {
-        ...{ durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ack_wait: nanos(1_500 * tierS) },
-      });
-      await jetStream.publish(subject, "{}");
-      const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
-      const stalledConsumer = createStalledConsumer(
-        { connection, connectionState, manager, clock: systemClock, logger: silentLogger },
-        { settings: { ...tierConsumer(names, tierS), filterSubject: subject }, quietMs: 50 },
-      );
-      return { consumer, message, stalledConsumer };
-    });
-    const [inSomebodysHands, inNobodys] = await Promise.all(held);
-    const working = setInterval(() => inSomebodysHands?.message?.working(), 100);
-    try {
-      await eventually(async () => {
-        for (const { stalledConsumer } of [inSomebodysHands, inNobodys].flatMap((one) => one ?? [])) stalledConsumer.check(0);
-        const left = await manager.consumers.list(stream).next();
-        return left.length === 1 && left[0]?.name === inSomebodysHands?.consumer;
-      });
-    } finally {
-      clearInterval(working);
-    }
-  });
-
-  test("recreates a consumer that waits for the ack of a message that is not stored any more", async () => {
-    const names = freshNames();
-    await ensureTopology(manager, names, 1);
-    const stream = names.streams.parked;
-    const consumer = names.parkedConsumer("acme", null);
-    const subject = names.parked("acme", null);
-    const jetStream = connection.jetstream();
-    const limits = { ack_wait: nanos(3_600_000), max_ack_pending: 1 };
-    await manager.consumers.add(stream, { durable_name: consumer, filter_subject: subject, ack_policy: AckPolicy.Explicit, ...limits });
-    for (const text of ["1", "2"]) await jetStream.publish(subject, text);
-    const message = await (await jetStream.consumers.get(stream, consumer)).next({ expires: 5_000 });
-    const stalledConsumer = createStalledConsumer(
-      { connection, connectionState: createConnectionState(connection), manager, clock: systemClock, logger: silentLogger },
-      { settings: parkedConsumer(names, "acme", null, 1), quietMs: 0 },
-    );
-    const look = async () => {
-      stalledConsumer.check(0);
-      return (await manager.consumers.list(stream).next()).length;
-    };
-    for (let looks = 0; looks < 20; looks++) expect(await look()).toBe(1);
-    // As after a kill of the server that had lost the ack and kept the removal.
-    await manager.streams.deleteMessage(stream, message?.seq ?? 0);
-    await eventually(async () => (await look()) === 0);
-  });
-});
-
-test("replicas receive each other's counts, not their own, and a connection that ends receives nothing", async () => {
+test.concurrent("replicas receive each other's counts, not their own, and a connection that ends receives nothing", async () => {
   const names = freshNames();
   const replica = async (name: string) => {
     const own = await connect({ servers: server.url });
@@ -582,7 +585,7 @@ test("replicas receive each other's counts, not their own, and a connection that
   await two.own.close();
 });
 
-test("a change is confirmed by the replicas that are alive; one that is silent is waited for once, one that leaves not at all", async () => {
+test.concurrent("a change is confirmed by the replicas that are alive; one that is silent is waited for once, one that leaves not at all", async () => {
   const names = freshNames();
   const replica = async (name: string) => {
     const connection = await connect({ servers: server.url });
@@ -622,7 +625,7 @@ test("a change is confirmed by the replicas that are alive; one that is silent i
   await Promise.all(all.map(({ connection }) => connection.close()));
 });
 
-describe("a server that is not there", () => {
+describe.concurrent("a server that is not there", () => {
   test("is waited for, and then the start gives up naming the setting", async () => {
     const warned: string[] = [];
     const logger = { ...silentLogger, warn: (_fields: object, message: string) => void warned.push(message) };
