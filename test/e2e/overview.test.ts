@@ -15,20 +15,19 @@ let posthorn: Posthorn;
 let bus: Bus;
 let receiver: Receiver;
 let document: DocumentChecker;
+const settings = {
+  POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456",
+  POSTHORN_TRACE_URL: 'https://traces.example/explore?left=["{trace_id}"]',
+  POSTHORN_DASHBOARD_URL: "https://ops.example/posthorn/",
+};
+/** 200, or the status that is the path. */
+const asThePathSays: Behaviour = ({ path }, response) => void response.writeHead(Number(path.slice(1)) || 200).end();
 const admin = { authorization: "Bearer admin-token-12345" };
 const read = { authorization: "Bearer read-token-123456" };
 
 beforeAll(async () => {
-  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthornHere({
-    nats,
-    redis,
-    settings: {
-      POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456",
-      POSTHORN_TRACE_URL: 'https://traces.example/explore?left=["{trace_id}"]',
-      POSTHORN_DASHBOARD_URL: "https://ops.example/posthorn/",
-    },
-  });
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(asThePathSays)]);
+  posthorn = await startPosthornHere({ nats, redis, settings });
   document = createDocumentChecker((await posthorn.api("GET", "/openapi.json")).body);
   bus = await connectBus(nats, posthorn.prefix);
 });
@@ -39,11 +38,14 @@ afterAll(async () => {
 });
 
 /** Every answer is held against the document. */
-const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
-  const answered = await posthorn.api(method, path, body, headers);
-  document.check(method, path, answered);
-  return answered;
-};
+const callsOf =
+  (one: () => Posthorn) =>
+  async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
+    const answered = await one().api(method, path, body, headers);
+    document.check(method, path, answered);
+    return answered;
+  };
+const call = callsOf(() => posthorn);
 
 async function install(app: object = {}): Promise<{ slug: string; uuid: string; organization: string }> {
   const [slug, uuid, organization] = [`app-${randomUUID().slice(0, 8)}`, randomUUID(), randomUUID()];
@@ -55,9 +57,90 @@ async function install(app: object = {}): Promise<{ slug: string; uuid: string; 
 const rowOf = async (slug: string): Promise<AppRow> => (await call("GET", `/v1/apps/${slug}/overview`, undefined, read)).body.items[0];
 const sum = (values: readonly number[] | null): number => (values ?? []).reduce((all, value) => all + value, 0);
 
-describe("the system", () => {
+/** Answers 429 to more than so many requests a second. */
+function takes(perS: number): Behaviour {
+  let [second, count] = [0, 0];
+  return (_request, response) => {
+    const now = Math.floor(Date.now() / 1_000);
+    if (now !== second) [second, count] = [now, 0];
+    response.writeHead(++count > perS ? 429 : 200).end();
+  };
+}
+
+// Some ten seconds: the rate is limited only when one attempt at a time has turned out to be too much (PACE-2).
+test.concurrent("what waits for its receiver's pace says so, and a rate_limit that is set counts at once", async ({ onTestFinished }) => {
+  const own = await startReceiver(takes(5));
+  onTestFinished(own.stop);
+  const { slug, organization } = await install({ webhook_url: own.url });
+  await Promise.all(
+    Array.from({ length: 600 }, (_, n) => bus.publish("issue.created", { id: `paced-${n}`, organization_id: organization, data: {} })),
+  );
+  const waiting = await eventually(async () => (await rowOf(slug)).waiting);
+  expect(waiting).toMatchObject({ because: "pace", per_s: expect.any(Number) });
+  const parked = async () => (await call("GET", `/v1/deliveries?app=${slug}&state=parked&limit=1`, undefined, read)).body.items[0];
+  const found = await eventually(async () => {
+    const one = await parked();
+    return one.parked.because === "pace" && one.next_attempt_at !== null && one;
+  });
+  expect(found.detail).toMatch(
+    /: it waits for the pace that the app's receiver takes \(about [\d.]+ a second, .* its turn comes at about /,
+  );
+  own.behave(answer(200));
+  expect((await call("PATCH", `/v1/apps/${slug}`, { rate_limit: { per_s: 1_000, burst: 1_000 } })).status).toBe(200);
+  // At the learned pace it would take over a minute.
+  await eventually(async () => (await rowOf(slug)).parked_in_app_queue === 0, 60_000);
+});
+
+test.concurrent("what can't be read is null and named, and comes back", async ({ onTestFinished }) => {
+  const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);
+  const own = await startPosthornHere({ nats: ownNats, redis: ownRedis, settings });
+  onTestFinished(async () => {
+    await own.end();
+    await Promise.all([ownNats.stop(), ownRedis.stop()]);
+  });
+  const ask = callsOf(() => own);
+  const slug = "acme";
+  await ask("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
+  const live: OverviewMessage[] = [];
+  const stop = new AbortController();
+  const response = await fetch(`${own.url}/v1/overview/live`, { headers: read, signal: stop.signal });
+  const reader = createEventReader(({ event, data }) => event === "overview" && live.push(JSON.parse(data) as OverviewMessage));
+  void (async () => {
+    const decoder = new TextDecoder();
+    for await (const piece of response.body ?? []) reader(decoder.decode(piece, { stream: true }));
+  })().catch(() => {});
+  const overview = async () => (await ask("GET", `/v1/apps/${slug}/overview`, undefined, read)).body as OverviewMessage;
+
+  await ownRedis.kill();
+  const withoutRedis = await eventually(async () => {
+    const found = await overview();
+    return found.items[0]?.attempts === null && found;
+  });
+  expect(withoutRedis.problems).toMatchObject([
+    { code: "REDIS_UNREACHABLE", missing: expect.arrayContaining(["attempts", "delivered", "health.attempts"]) },
+  ]);
+  expect(withoutRedis.items).toMatchObject([{ slug, attempts: null, delivered: null, parked: 0, dead_letters: 0 }]);
+  expect((await ask("GET", `/v1/apps/${slug}/stats`)).status).toBe(503);
+  await eventually(() => live.some(({ problems }) => problems[0]?.code === "REDIS_UNREACHABLE"));
+
+  await ownNats.kill();
+  const withoutBoth = await eventually(async () => {
+    const found = await overview();
+    return found.problems.length === 2 && found;
+  });
+  expect(withoutBoth.problems.map(({ code }) => code).sort()).toEqual(["NATS_UNREACHABLE", "REDIS_UNREACHABLE"]);
+  expect(withoutBoth.items).toMatchObject([{ slug, parked: null, dead_letters: null }]);
+
+  await Promise.all([ownNats.restart(), ownRedis.restart()]);
+  await eventually(async () => (await overview()).problems.length === 0);
+  await eventually(() => live.at(-1)?.problems.length === 0);
+  // All apps come again, because status events may have been missed.
+  await eventually(() => live.slice(1).some(({ removed }) => removed === undefined));
+  stop.abort();
+});
+
+describe.concurrent("the system", () => {
   test("has its streams with their limits, its checks, the busiest apps now, and every replica with its load", async () => {
-    receiver.behave(answer(200));
     const { slug, organization } = await install();
     for (let n = 0; n < 3; n++) await bus.publish("issue.created", { organization_id: organization, data: {} });
     const system = async (from = posthorn) => (await from.api("GET", "/v1/system", undefined, read)).body;
@@ -70,8 +153,8 @@ describe("the system", () => {
     expect(body.streams[0].messages).toBeGreaterThanOrEqual(3);
     expect(body.streams[0].bytes).toBeGreaterThan(0);
     expect(body.checks).toMatchObject({ nats: { ok: true }, redis: { ok: true }, streams: { ok: true } });
-    // Asked for every few seconds.
-    await expect.poll(async () => (await system()).events).toMatchObject({ pending: 0 });
+    // Asked for every few seconds, while other tests publish.
+    await eventually(async () => (await system()).events.pending === 0);
     const [natsServer, redisServer] = body.servers;
     expect(natsServer).toMatchObject({ kind: "nats", version: bus.connection.info?.version, address: `127.0.0.1:${nats.port}` });
     expect(redisServer).toMatchObject({ kind: "redis", address: `127.0.0.1:${redis.port}`, max_memory_bytes: null });
@@ -103,10 +186,10 @@ describe("the system", () => {
   });
 });
 
-describe("the overview", () => {
+describe.concurrent("the overview", () => {
   test("has each app with its installations, circuit, streams and hours", async () => {
-    receiver.behave(answer(422));
-    const { slug, uuid, organization } = await install({ name: "All of it", retry_schedule_s: [], status: "published" });
+    const webhook_url = `${receiver.url}/422`;
+    const { slug, uuid, organization } = await install({ webhook_url, name: "All of it", retry_schedule_s: [], status: "published" });
     await bus.publish("issue.created", { organization_id: organization, data: {} });
     await eventually(async () => (await rowOf(slug)).dead_letters === 1);
     await call("POST", `/v1/installations/${uuid}/disable`);
@@ -121,7 +204,7 @@ describe("the overview", () => {
       slug,
       name: "All of it",
       status: "published",
-      webhook_url: receiver.url,
+      webhook_url,
       installations: { active: 0, broken: 0, disabled: 1 },
       circuit: { state: "closed", open_until: null },
       throttled: null,
@@ -148,7 +231,6 @@ describe("the overview", () => {
     expect(body).toMatchObject({ problems: [], unreadable: 0, hours_from: expect.stringMatching(/:00:00\.000Z$/) });
     expect(body.items.map((item: AppRow) => item.slug)).toContain(slug);
     expect((await call("GET", "/v1/apps/nobody/overview")).status).toBe(404);
-    receiver.behave(answer(200));
   });
 
   test("comes as server-sent events: all first, then what changes, and status events", async () => {
@@ -174,14 +256,14 @@ describe("the overview", () => {
     const change = await eventually(() => heard.slice(1).find(({ event }) => event === "overview"));
     expect((change.data as OverviewMessage).items).toMatchObject([{ slug, installations: { active: 0, disabled: 1 } }]);
     const events = () => heard.filter(({ event }) => event === "status").map(({ data }) => data);
-    await expect.poll(events).toMatchObject([{ type: "integration.disabled", data: { app: slug, installation_uuid: uuid } }]);
+    await eventually(() => events().length > 0);
+    expect(events()).toMatchObject([{ type: "integration.disabled", data: { app: slug, installation_uuid: uuid } }]);
     expect(events()[0].data.dashboard_url).toBe(`https://ops.example/posthorn/#/installations/${uuid}`);
     stop.abort();
   });
 
   test("lists an app's installations with what is parked and why they are broken", async () => {
-    receiver.behave(answer(410));
-    const { slug, uuid, organization } = await install();
+    const { slug, uuid, organization } = await install({ webhook_url: `${receiver.url}/410` });
     const second = randomUUID();
     await call("PUT", `/v1/installations/${second}`, { app: slug, organization_id: "elsewhere" });
     await bus.publish("issue.created", { organization_id: organization, data: {} });
@@ -200,49 +282,15 @@ describe("the overview", () => {
     const first = await list("limit=1");
     expect([first.items.length, first.items[0].uuid]).toEqual([1, second]);
     expect(await list(`limit=1&cursor=${first.next}`)).toMatchObject({ items: [{ uuid }], next: null });
-    receiver.behave(answer(200));
   });
 });
 
-test("what waits for its receiver's pace says so, and a rate_limit that is set counts at once", async () => {
-  const own = await startReceiver(takes(5));
-  try {
-    const { slug, organization } = await install({ webhook_url: own.url });
-    await Promise.all(
-      Array.from({ length: 600 }, (_, n) => bus.publish("issue.created", { id: `paced-${n}`, organization_id: organization, data: {} })),
-    );
-    const waiting = await eventually(async () => (await rowOf(slug)).waiting);
-    expect(waiting).toMatchObject({ because: "pace", per_s: expect.any(Number) });
-    const parked = async () => (await call("GET", `/v1/deliveries?app=${slug}&state=parked&limit=1`, undefined, read)).body.items[0];
-    const found = await eventually(async () => {
-      const one = await parked();
-      return one.parked.because === "pace" && one.next_attempt_at !== null && one;
-    });
-    expect(found.detail).toMatch(
-      /: it waits for the pace that the app's receiver takes \(about [\d.]+ a second, .* its turn comes at about /,
-    );
-    own.behave(answer(200));
-    expect((await call("PATCH", `/v1/apps/${slug}`, { rate_limit: { per_s: 1_000, burst: 1_000 } })).status).toBe(200);
-    // At the learned pace it would take over a minute.
-    await eventually(async () => (await rowOf(slug)).parked_in_app_queue === 0, 60_000);
-  } finally {
-    await own.stop();
-  }
-});
-
-/** Answers 429 to more than so many requests a second. */
-function takes(perS: number): Behaviour {
-  let [second, count] = [0, 0];
-  return (_request, response) => {
-    const now = Math.floor(Date.now() / 1_000);
-    if (now !== second) [second, count] = [now, 0];
-    response.writeHead(++count > perS ? 429 : 200).end();
-  };
-}
-
-test("an app's stats have what came of its attempts, in every range", async () => {
-  const { slug, organization } = await install({ retry_schedule_s: [] });
-  receiver.behave(({ headers }, response) => void response.writeHead(headers["sentry-hook-resource"] === "comment" ? 503 : 200).end());
+test.concurrent("an app's stats have what came of its attempts, in every range", async ({ onTestFinished }) => {
+  const own = await startReceiver(
+    ({ headers }, response) => void response.writeHead(headers["sentry-hook-resource"] === "comment" ? 503 : 200).end(),
+  );
+  onTestFinished(own.stop);
+  const { slug, organization } = await install({ webhook_url: own.url, retry_schedule_s: [] });
   for (const type of ["issue.created", "issue.resolved", "comment.created"])
     await bus.publish(type, { organization_id: organization, data: {} });
   const stats = async (query = "") => (await call("GET", `/v1/apps/${slug}/stats${query}`, undefined, read)).body;
@@ -267,10 +315,9 @@ test("an app's stats have what came of its attempts, in every range", async () =
   }
   expect((await call("GET", `/v1/apps/${slug}/stats?range=1y`)).status).toBe(400);
   expect((await call("GET", "/v1/apps/nobody/stats")).status).toBe(404);
-  receiver.behave(answer(200));
 });
 
-test("status events are listed newest first, by app and topic", async () => {
+test.concurrent("status events are listed newest first, by app and topic", async () => {
   const { slug, uuid } = await install();
   await call("POST", `/v1/installations/${uuid}/disable`);
   await call("POST", `/v1/installations/${uuid}/enable`);
@@ -289,9 +336,8 @@ test("status events are listed newest first, by app and topic", async () => {
   expect((await call("GET", "/v1/status-events?topics=weather")).status).toBe(400);
 });
 
-test("dead letters are listed newest first, or oldest first when that is asked for", async () => {
-  receiver.behave(answer(422));
-  const { slug, organization } = await install();
+test.concurrent("dead letters are listed newest first, or oldest first when that is asked for", async () => {
+  const { slug, organization } = await install({ webhook_url: `${receiver.url}/422` });
   for (const n of [1, 2, 3]) {
     await bus.publish("issue.created", { organization_id: organization, data: { n } });
     await eventually(async () => (await rowOf(slug)).dead_letters === n);
@@ -307,10 +353,9 @@ test("dead letters are listed newest first, or oldest first when that is asked f
     expect(await list(`${order}&limit=2&cursor=${first.next}`)).toEqual({ n: n.slice(2), next: null });
   }
   expect((await list("event_type=comment.created")).n).toEqual([]);
-  receiver.behave(answer(200));
 });
 
-test("a session says what the token covers", async () => {
+test.concurrent("a session says what the token covers", async () => {
   const traceUrl = 'https://traces.example/explore?left=["{trace_id}"]';
   const session = async (headers: Record<string, string>) => (await call("GET", "/v1/session", undefined, headers)).body;
   expect(await session(admin)).toEqual({
@@ -321,7 +366,7 @@ test("a session says what the token covers", async () => {
   expect((await call("GET", "/v1/session", undefined, {})).status).toBe(401);
 });
 
-test("who looks on does not hold up a stop", async () => {
+test.concurrent("who looks on does not hold up a stop", async () => {
   const other = await startPosthornHere({ nats, redis });
   const response = await fetch(`${other.url}/v1/overview/live`);
   const stream = response.body?.getReader();
@@ -332,7 +377,7 @@ test("who looks on does not hold up a stop", async () => {
   expect(end?.done).toBe(true);
 });
 
-describe("the page", () => {
+describe.concurrent("the page", () => {
   const get = (path: string, headers: Record<string, string> = {}) => fetch(posthorn.url + path, { headers });
 
   test("is there for everybody, and may load nothing but itself", async () => {
@@ -366,44 +411,4 @@ describe("the page", () => {
       expect((await get(path)).status).toBe(404);
     },
   );
-});
-
-test("what can't be read is null and named, and comes back", async () => {
-  const { slug } = await install();
-  const live: OverviewMessage[] = [];
-  const stop = new AbortController();
-  const response = await fetch(`${posthorn.url}/v1/overview/live`, { headers: read, signal: stop.signal });
-  const reader = createEventReader(({ event, data }) => event === "overview" && live.push(JSON.parse(data) as OverviewMessage));
-  void (async () => {
-    const decoder = new TextDecoder();
-    for await (const piece of response.body ?? []) reader(decoder.decode(piece, { stream: true }));
-  })().catch(() => {});
-  const overview = async () => (await call("GET", `/v1/apps/${slug}/overview`, undefined, read)).body as OverviewMessage;
-
-  await redis.kill();
-  const withoutRedis = await eventually(async () => {
-    const found = await overview();
-    return found.items[0]?.attempts === null && found;
-  });
-  expect(withoutRedis.problems).toMatchObject([
-    { code: "REDIS_UNREACHABLE", missing: expect.arrayContaining(["attempts", "delivered", "health.attempts"]) },
-  ]);
-  expect(withoutRedis.items).toMatchObject([{ slug, attempts: null, delivered: null, parked: 0, dead_letters: 0 }]);
-  expect((await call("GET", `/v1/apps/${slug}/stats`)).status).toBe(503);
-  await eventually(() => live.some(({ problems }) => problems[0]?.code === "REDIS_UNREACHABLE"));
-
-  await nats.kill();
-  const withoutBoth = await eventually(async () => {
-    const found = await overview();
-    return found.problems.length === 2 && found;
-  });
-  expect(withoutBoth.problems.map(({ code }) => code).sort()).toEqual(["NATS_UNREACHABLE", "REDIS_UNREACHABLE"]);
-  expect(withoutBoth.items).toMatchObject([{ slug, parked: null, dead_letters: null }]);
-
-  await Promise.all([nats.restart(), redis.restart()]);
-  await eventually(async () => (await overview()).problems.length === 0);
-  await eventually(() => live.at(-1)?.problems.length === 0);
-  // All apps come again, because status events may have been missed.
-  await eventually(() => live.slice(1).some(({ removed }) => removed === undefined));
-  stop.abort();
 });
