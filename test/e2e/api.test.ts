@@ -14,16 +14,13 @@ let redis: Server;
 let posthorn: Posthorn;
 let receiver: Receiver;
 let document: DocumentChecker;
+const settings = { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) };
 const admin = { authorization: "Bearer admin-token-12345" };
 const read = { authorization: "Bearer read-token-123456" };
 
 beforeAll(async () => {
   [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  posthorn = await startPosthornHere({
-    nats,
-    redis,
-    settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456", POSTHORN_ENCRYPTION_KEY: "ab".repeat(32) },
-  });
+  posthorn = await startPosthornHere({ nats, redis, settings });
   document = createDocumentChecker((await posthorn.api("GET", "/openapi.json")).body as OpenApiDocument);
 });
 afterAll(async () => {
@@ -32,15 +29,92 @@ afterAll(async () => {
 });
 
 /** Every answer of this file is held against the document. */
-const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
-  const answered = await posthorn.api(method, path, body, headers);
-  document.check(method, path, answered);
-  const told = [answered.headers.get("x-content-type-options"), answered.headers.get("cache-control")];
-  expect([method, path, ...told]).toEqual([method, path, "nosniff", "no-store"]);
-  return answered;
-};
+const callsOf =
+  (one: () => Posthorn) =>
+  async (method: string, path: string, body?: unknown, headers: Record<string, string> = admin) => {
+    const answered = await one().api(method, path, body, headers);
+    document.check(method, path, answered);
+    const told = [answered.headers.get("x-content-type-options"), answered.headers.get("cache-control")];
+    expect([method, path, ...told]).toEqual([method, path, "nosniff", "no-store"]);
+    return answered;
+  };
+const call = callsOf(() => posthorn);
 
-describe("apps", () => {
+test.concurrent("while NATS is away a call that needs it can be made again later, and says so", async ({ onTestFinished }) => {
+  const own = await startNatsServer();
+  const other = await startPosthornHere({ nats: own, redis, settings });
+  onTestFinished(async () => {
+    await other.end();
+    await own.stop();
+  });
+  const ask = callsOf(() => other);
+  const uuid = randomUUID();
+  await ask("PUT", "/v1/apps/away", { webhook_url: receiver.url });
+  await ask("PUT", `/v1/installations/${uuid}`, { app: "away", organization_id: "80" });
+  await own.kill();
+  await eventually(async () => !(await ask("GET", "/readyz")).body.checks.nats.ok);
+  const path = `/v1/installations/${uuid}`;
+  // A publish may be stored although its answer did not come.
+  const publishing = ask("POST", "/v1/events", { type: "issue.created", organization_id: "80", data: {} });
+  // Each waits for NATS for five seconds.
+  const answers = await Promise.all([
+    ...[path, `${path}/health`, "/v1/dead-letters", "/v1/dead-letters/1", "/v1/status-events", "/v1/events/evt-1"].map((one) =>
+      ask("GET", one),
+    ),
+    ask("PUT", "/v1/apps/away", { webhook_url: receiver.url, events: ["issue"] }),
+    ask("DELETE", "/v1/apps/away"),
+    ask("POST", "/v1/dead-letters/1/replay"),
+    ask("POST", "/v1/apps/away/test"),
+    ...["enable", "disable", "discard"].map((what) => ask("POST", `${path}/${what}`)),
+  ]);
+  expect(answers.map(({ status, body }) => [status, body.code])).toEqual(answers.map(() => [503, "NATS_UNREACHABLE"]));
+  const published = await publishing;
+  expect([published.status, published.body.code]).toEqual([503, "PUBLISH_FAILED"]);
+  await own.restart();
+  await eventually(async () => (await ask("GET", "/readyz")).status === 200);
+  await eventually(async () => (await ask("GET", path)).status === 200);
+});
+
+test.concurrent("the calls about what was given up answer as they are documented", async () => {
+  const rejecting = await startReceiver(answer(400, "no"));
+  await call("PUT", "/v1/apps/given-up", { webhook_url: rejecting.url, events: ["*"] });
+  const uuid = randomUUID();
+  await call("PUT", `/v1/installations/${uuid}`, { app: "given-up", organization_id: uuid });
+  const tried = await call("POST", "/v1/apps/given-up/test", { event_type: "issue.created" });
+  expect(tried.body).toMatchObject({ outcome: "rejected", response_code: 400 });
+  for (const id of ["1", "2"])
+    await call("POST", "/v1/events", { type: "issue.created", id: `${uuid}-${id}`, organization_id: uuid, data: {} });
+  const letters = await eventually(async () => {
+    const { items } = (await call("GET", "/v1/dead-letters?app=given-up")).body;
+    return items.length === 2 && (items as Array<{ sequence: number; delivery_id: string }>);
+  });
+  const [letter] = letters;
+  expect((await call("GET", "/v1/dead-letters?app=given-up&limit=1")).body.next).toBe(`dead-letters.${letter?.sequence}`);
+  expect((await call("GET", `/v1/dead-letters/${letter?.sequence}`)).body).toEqual(letter);
+  await call("PUT", `/v1/installations/${randomUUID()}`, { app: "given-up", organization_id: "nothing happens here" });
+  const ofInstallation = async (uuid: string) => (await call("GET", `/v1/dead-letters?installation_uuid=${uuid}`)).body.items;
+  expect(await ofInstallation(uuid)).toEqual(letters);
+  const times = (letters as Array<{ dead_lettered_at?: string }>).map(({ dead_lettered_at: at }) => at ?? "").sort();
+  const [earliest = "", latest = ""] = times;
+  const inTime = async (query: string) => (await call("GET", `/v1/dead-letters?app=given-up&${query}`)).body.items.length;
+  // From the start on, and before the end.
+  expect(await inTime(`start=${earliest}`)).toBe(2);
+  expect(await inTime(`end=${earliest}`)).toBe(0);
+  expect(await inTime(`start=${latest}&end=${latest}`)).toBe(0);
+  rejecting.behave(answer(200));
+  expect((await call("POST", `/v1/dead-letters/${letter?.sequence}/replay`)).status).toBe(202);
+  expect((await call("POST", `/v1/deliveries/${letter?.delivery_id}/resend`)).status).toBe(202);
+  const replayed = await replayDeadLetters(call, { app: "given-up" });
+  expect(replayed).toMatchObject({ state: "done", matched: 1, replayed: 1 });
+  expect((await call("GET", `/v1/dead-letters/replays/${replayed.replay_id}`)).body).toEqual(replayed);
+  // The test call, two events, and three that were sent again.
+  await rejecting.waitFor(6);
+  await call("POST", `/v1/installations/${uuid}/disable`);
+  expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
+  await rejecting.stop();
+});
+
+describe.concurrent("apps", () => {
   test("are made, read, replaced and removed", async () => {
     const url = receiver.url;
     const made = await call("PUT", "/v1/apps/acme", {
@@ -128,16 +202,6 @@ describe("apps", () => {
     expect(order(await patch({ ordered: false }))).toEqual({ ordered: false, order_by: "none" });
   });
 
-  test("are listed in pages", async () => {
-    for (const slug of ["list-a", "list-b", "list-c"]) await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
-    const page = async (cursor: string) => (await call("GET", `/v1/apps?limit=2${cursor}`)).body;
-    const first = await page("");
-    expect(first.items.map(({ slug }: { slug: string }) => slug)).toEqual(["list-c", "list-b"]);
-    // An app that is created between two calls moves nothing.
-    await call("PUT", "/v1/apps/list-d", { webhook_url: receiver.url });
-    expect((await page(`&cursor=${first.next}`)).items[0].slug).toBe("list-a");
-  });
-
   test("change under a condition only", async () => {
     const made = await call("PUT", "/v1/apps/etag", { webhook_url: receiver.url }, { ...admin, "if-none-match": "*" });
     expect(made.status).toBe(201);
@@ -192,7 +256,7 @@ describe("apps", () => {
   });
 });
 
-describe("installations", () => {
+describe.concurrent("installations", () => {
   test("are made, listed, disabled, enabled and removed", async () => {
     await call("PUT", "/v1/apps/inst", { webhook_url: receiver.url });
     const [one, two] = [randomUUID(), randomUUID()].sort() as [string, string];
@@ -252,7 +316,7 @@ describe("installations", () => {
   });
 });
 
-describe("events over HTTP", () => {
+describe.concurrent("events over HTTP", () => {
   test("are published as the caller wrote them", async () => {
     const organization = randomUUID();
     const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url }).catch(() => ({ slug: "http-events", uuid: randomUUID() }));
@@ -365,7 +429,7 @@ describe("events over HTTP", () => {
   });
 });
 
-describe("the request log", () => {
+describe.concurrent("the request log", () => {
   test("is asked by type, errors, organization and time", async () => {
     const failing = await startReceiver(answer(500, "broken"));
     const bus = await connectBus(nats, posthorn.prefix);
@@ -415,7 +479,7 @@ describe("the request log", () => {
   });
 });
 
-describe("a token", () => {
+describe.concurrent("a token", () => {
   test("is needed, and covers what its scope says", async () => {
     const statuses = async (headers: Record<string, string>) => [
       (await call("GET", "/v1/apps", undefined, headers)).status,
@@ -433,7 +497,7 @@ describe("a token", () => {
   });
 });
 
-describe("a query", () => {
+describe.concurrent("a query", () => {
   test("with a parameter that the call doesn't know is refused, and the answer names it and the known ones", async () => {
     const { paths } = (await call("GET", "/openapi.json")).body as OpenApiDocument;
     for (const [template, operations] of Object.entries(paths)) {
@@ -503,7 +567,7 @@ describe("a query", () => {
   });
 });
 
-describe("every error is a problem", () => {
+describe.concurrent("every error is a problem", () => {
   test.each<[string, Parameters<typeof call>, number]>([
     ["a path that is not there", ["GET", "/v1/nothing"], 404],
     ["a method that the path does not take", ["POST", "/v1/apps"], 405],
@@ -541,6 +605,26 @@ describe("every error is a problem", () => {
     expect(await (await fetch(section)).text()).toContain(`\n## ${code}\n`);
     expect(JSON.stringify(answered.body)).not.toMatch(/node_modules|\.ts:\d+/);
   });
+});
+
+test.concurrent("a body that is no JSON is refused with where it stops being JSON", async () => {
+  const { status, body } = await call("PUT", "/v1/apps/x", '{"name":x}');
+  expect([status, body.code, body.detail]).toEqual([400, "REQUEST_INVALID", expect.stringMatching(/^body: not valid JSON \(.*'x'.*\)$/)]);
+});
+
+test.concurrent("a body that is refused unread is thrown away, and its sender reads why, every time", async () => {
+  const body = JSON.stringify({ name: "x".repeat(8_000_000) });
+  for (let times = 0; times < 20; times++) expect((await call("PUT", "/v1/apps/x", body)).status).toBe(413);
+  expect((await call("PUT", "/v1/apps/x", body, {})).status).toBe(401);
+});
+
+test.concurrent("what is no HTTP at all gets a problem too", async () => {
+  const socket = connect(Number(new URL(posthorn.url).port), "127.0.0.1");
+  socket.write("this is not HTTP\r\n\r\n");
+  const text = Buffer.concat(await socket.toArray()).toString();
+  expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json\r\n/);
+  expect(text).toMatch(/\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n/);
+  expect(JSON.parse(text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 400, detail: expect.stringContaining("HTTP") });
 });
 
 const APP = '"webhook_url":"https://hooks.acme.example/"';
@@ -589,86 +673,13 @@ test("a header may have the name of a member of every object", async () => {
   expect(Object.keys((await call("GET", "/v1/apps/names")).body.headers)).toEqual(Object.keys(headers));
 });
 
-test("a body that is no JSON is refused with where it stops being JSON", async () => {
-  const { status, body } = await call("PUT", "/v1/apps/x", '{"name":x}');
-  expect([status, body.code, body.detail]).toEqual([400, "REQUEST_INVALID", expect.stringMatching(/^body: not valid JSON \(.*'x'.*\)$/)]);
-});
-
-test("a body that is refused unread is thrown away, and its sender reads why, every time", async () => {
-  const body = JSON.stringify({ name: "x".repeat(8_000_000) });
-  for (let times = 0; times < 20; times++) expect((await call("PUT", "/v1/apps/x", body)).status).toBe(413);
-  expect((await call("PUT", "/v1/apps/x", body, {})).status).toBe(401);
-});
-
-test("what is no HTTP at all gets a problem too", async () => {
-  const socket = connect(Number(new URL(posthorn.url).port), "127.0.0.1");
-  socket.write("this is not HTTP\r\n\r\n");
-  const text = Buffer.concat(await socket.toArray()).toString();
-  expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\ncontent-type: application\/problem\+json\r\n/);
-  expect(text).toMatch(/\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n/);
-  expect(JSON.parse(text.split("\r\n\r\n")[1] ?? "")).toMatchObject({ status: 400, detail: expect.stringContaining("HTTP") });
-});
-
-test("the calls about what was given up answer as they are documented", async () => {
-  const rejecting = await startReceiver(answer(400, "no"));
-  await call("PUT", "/v1/apps/given-up", { webhook_url: rejecting.url, events: ["*"] });
-  const uuid = randomUUID();
-  await call("PUT", `/v1/installations/${uuid}`, { app: "given-up", organization_id: uuid });
-  const tried = await call("POST", "/v1/apps/given-up/test", { event_type: "issue.created" });
-  expect(tried.body).toMatchObject({ outcome: "rejected", response_code: 400 });
-  for (const id of ["1", "2"])
-    await call("POST", "/v1/events", { type: "issue.created", id: `${uuid}-${id}`, organization_id: uuid, data: {} });
-  const letters = await eventually(async () => {
-    const { items } = (await call("GET", "/v1/dead-letters?app=given-up")).body;
-    return items.length === 2 && (items as Array<{ sequence: number; delivery_id: string }>);
-  });
-  const [letter] = letters;
-  expect((await call("GET", "/v1/dead-letters?app=given-up&limit=1")).body.next).toBe(`dead-letters.${letter?.sequence}`);
-  expect((await call("GET", `/v1/dead-letters/${letter?.sequence}`)).body).toEqual(letter);
-  await call("PUT", `/v1/installations/${randomUUID()}`, { app: "given-up", organization_id: "nothing happens here" });
-  const ofInstallation = async (uuid: string) => (await call("GET", `/v1/dead-letters?installation_uuid=${uuid}`)).body.items;
-  expect(await ofInstallation(uuid)).toEqual(letters);
-  const times = (letters as Array<{ dead_lettered_at?: string }>).map(({ dead_lettered_at: at }) => at ?? "").sort();
-  const [earliest = "", latest = ""] = times;
-  const inTime = async (query: string) => (await call("GET", `/v1/dead-letters?app=given-up&${query}`)).body.items.length;
-  // From the start on, and before the end.
-  expect(await inTime(`start=${earliest}`)).toBe(2);
-  expect(await inTime(`end=${earliest}`)).toBe(0);
-  expect(await inTime(`start=${latest}&end=${latest}`)).toBe(0);
-  rejecting.behave(answer(200));
-  expect((await call("POST", `/v1/dead-letters/${letter?.sequence}/replay`)).status).toBe(202);
-  expect((await call("POST", `/v1/deliveries/${letter?.delivery_id}/resend`)).status).toBe(202);
-  const replayed = await replayDeadLetters(call, { app: "given-up" });
-  expect(replayed).toMatchObject({ state: "done", matched: 1, replayed: 1 });
-  expect((await call("GET", `/v1/dead-letters/replays/${replayed.replay_id}`)).body).toEqual(replayed);
-  // The test call, two events, and three that were sent again.
-  await rejecting.waitFor(6);
-  await call("POST", `/v1/installations/${uuid}/disable`);
-  expect((await call("POST", `/v1/installations/${uuid}/discard`)).body).toEqual({ discarded: 0 });
-  await rejecting.stop();
-});
-
-test("while NATS is away a call that needs it can be made again later, and says so", async () => {
-  const uuid = randomUUID();
-  await call("PUT", "/v1/apps/away", { webhook_url: receiver.url });
-  await call("PUT", `/v1/installations/${uuid}`, { app: "away", organization_id: "80" });
-  await nats.kill();
-  await eventually(async () => !(await call("GET", "/readyz")).body.checks.nats.ok);
-  const path = `/v1/installations/${uuid}`;
-  const answers = await Promise.all([
-    ...[path, `${path}/health`, "/v1/dead-letters", "/v1/dead-letters/1", "/v1/status-events", "/v1/events/evt-1"].map((one) =>
-      call("GET", one),
-    ),
-    call("PUT", "/v1/apps/away", { webhook_url: receiver.url, events: ["issue"] }),
-    call("DELETE", "/v1/apps/away"),
-    call("POST", "/v1/dead-letters/1/replay"),
-    call("POST", "/v1/apps/away/test"),
-    ...["enable", "disable", "discard"].map((what) => call("POST", `${path}/${what}`)),
-  ]);
-  expect(answers.map(({ status, body }) => [status, body.code])).toEqual(answers.map(() => [503, "NATS_UNREACHABLE"]));
-  // A publish may be stored although its answer did not come.
-  const published = await call("POST", "/v1/events", { type: "issue.created", organization_id: "80", data: {} });
-  expect([published.status, published.body.code]).toEqual([503, "PUBLISH_FAILED"]);
-  await nats.restart();
-  await eventually(async () => (await call("GET", path)).status === 200);
+// Sequential: no other test creates an app meanwhile.
+test("apps are listed in pages", async () => {
+  for (const slug of ["list-a", "list-b", "list-c"]) await call("PUT", `/v1/apps/${slug}`, { webhook_url: receiver.url });
+  const page = async (cursor: string) => (await call("GET", `/v1/apps?limit=2${cursor}`)).body;
+  const first = await page("");
+  expect(first.items.map(({ slug }: { slug: string }) => slug)).toEqual(["list-c", "list-b"]);
+  // An app that is created between two calls moves nothing.
+  await call("PUT", "/v1/apps/list-d", { webhook_url: receiver.url });
+  expect((await page(`&cursor=${first.next}`)).items[0].slug).toBe("list-a");
 });
