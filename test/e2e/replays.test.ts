@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { deliveryIdOf } from "../support/builders.ts";
 import { eventually } from "../support/eventually.ts";
 import { allHandled, type Bus, connectBus, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
-import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
+import { type Behaviour, type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
@@ -12,9 +12,10 @@ let redis: Server;
 let posthorn: Posthorn;
 let bus: Bus;
 let receiver: Receiver;
+const asThePathSays: Behaviour = ({ path }, response) => void response.writeHead(Number(path.split("/")[2])).end();
 
 beforeAll(async () => {
-  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(asThePathSays)]);
   posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_BROKEN_RULES: "none" } });
   bus = await connectBus(nats, posthorn.prefix);
 });
@@ -42,18 +43,18 @@ function ended(id: string): Promise<Record<string, any>> {
 }
 
 /** An app of its own type of events, whose receiver answers as its path says. */
-async function makeApp(status = 200, app: object = {}) {
+async function makeApp(status = 200, app: object = {}, on: Receiver = receiver) {
   const resource = uniqueName();
   const organization = uniqueName();
   const path = `/${resource}/${status}`;
   const { slug, uuid } = await posthorn.install({
-    ...{ webhook_url: receiver.url + path, events: [resource], organization_id: organization, retry_schedule_s: [] },
+    ...{ webhook_url: on.url + path, events: [resource], organization_id: organization, retry_schedule_s: [] },
     ...app,
   });
-  const requests = (): ReceivedRequest[] => receiver.requests.filter((request) => request.path.startsWith(`/${resource}/`));
-  const publish = async (count: number, action = "created"): Promise<string[]> => {
+  const requests = (): ReceivedRequest[] => on.requests.filter((request) => request.path.startsWith(`/${resource}/`));
+  const publish = async (count: number): Promise<string[]> => {
     const ids = Array.from({ length: count }, () => randomUUID());
-    for (const id of ids) await bus.publish(`${resource}.${action}`, { id, organization_id: organization, data: { id } });
+    for (const id of ids) await bus.publish(`${resource}.created`, { id, organization_id: organization, data: { id } });
     return ids;
   };
   const delivered = async (ids: readonly string[]) => {
@@ -79,90 +80,11 @@ async function makeApp(status = 200, app: object = {}) {
     delivered,
     change,
     deadLetters,
-    url: (to: number) => `${receiver.url}/${resource}/${to}`,
+    url: (to: number) => `${on.url}/${resource}/${to}`,
   };
 }
 
-beforeAll(() => {
-  receiver.behave(({ path }, response) => void response.writeHead(Number(path.split("/")[2])).end());
-});
-
-test("an app that is installed today is given what was published before", async () => {
-  const other = await makeApp();
-  const before = await other.publish(5);
-  await other.delivered(before);
-  const slug = uniqueName();
-  await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: `${receiver.url}/${slug}/200`, events: [other.resource] });
-  const uuid = randomUUID();
-  await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: other.organization });
-
-  const request = { installation_uuid: uuid, what: "missed" };
-  const dryRun = await posthorn.api("POST", "/v1/replays", { ...request, dry_run: true });
-  expect(dryRun.body).toMatchObject({ state: "done", found: 5, found_by_kind: { missed: 5, failed: 0, delivered: 0 }, sent: 0 });
-  expect(receiver.requests.filter(({ path }) => path.startsWith(`/${slug}/`))).toEqual([]);
-
-  const done = await replay(request);
-  expect(done).toMatchObject({ app: slug, state: "done", found: 5, sent: 5, done: 5, skipped: 0, failed: 0, percent: 100 });
-  const received = receiver.requests.filter(({ path }) => path.startsWith(`/${slug}/`));
-  expect(received.map(({ headers }) => headers["webhook-id"]).sort()).toEqual(
-    before.map((id) => deliveryIdOf(id, uuid, `${other.resource}.created`)).sort(),
-  );
-  expect(new Set(received.map(({ headers }) => headers["webhook-replay"]))).toEqual(new Set([done["id"]]));
-  // It is delivered now: nothing is missed any more.
-  expect(await replay(request)).toMatchObject({ found: 0, sent: 0 });
-  expect((await posthorn.api("GET", `/v1/apps/${slug}/stats`)).body.totals?.delivered ?? 0).toBe(0);
-});
-
-test("failed, missed and all differ", async () => {
-  const app = await makeApp(200);
-  const delivered = await app.publish(4);
-  await app.delivered(delivered);
-  await app.change({ webhook_url: app.url(400) });
-  const refused = await app.publish(3);
-  await app.deadLetters(3);
-  await app.change({ webhook_url: app.url(200), events: [] });
-  await app.publish(2);
-  // An event is matched when it is handled, which may be after the next change.
-  await allHandled(bus);
-  await app.change({ events: [app.resource] });
-
-  const dryRun = async (what: string) => (await posthorn.api("POST", "/v1/replays", { app: app.slug, what, dry_run: true })).body;
-  expect(await dryRun("failed")).toMatchObject({ found: 3, found_by_kind: { failed: 3, missed: 0, delivered: 0 } });
-  expect(await dryRun("missed")).toMatchObject({ found: 5, found_by_kind: { failed: 3, missed: 2, delivered: 0 } });
-  expect(await dryRun("all")).toMatchObject({ found: 9, found_by_kind: { failed: 3, missed: 2, delivered: 4 } });
-
-  expect(await replay({ app: app.slug, what: "failed" })).toMatchObject({ state: "done", found: 3, sent: 3, done: 3, failed: 0 });
-  await app.deadLetters(0);
-  expect(await app.delivered(refused)).toHaveLength(6);
-  expect(await dryRun("missed")).toMatchObject({ found: 2 });
-  expect(await replay({ app: app.slug, what: "all" })).toMatchObject({ state: "done", found: 9, sent: 9, done: 9 });
-  expect(app.requests()).toHaveLength(4 + 3 + 3 + 9);
-});
-
-test("what fails again becomes a dead letter and is counted", async () => {
-  const app = await makeApp(400);
-  await app.publish(3);
-  await app.deadLetters(3);
-  expect(await replay({ app: app.slug, what: "failed" })).toMatchObject({ state: "done", found: 3, sent: 3, done: 0, failed: 3 });
-  await app.deadLetters(3);
-});
-
-test("what is retried is counted when it is delivered", async () => {
-  const app = await makeApp(400, { retry_schedule_s: [1, 1, 1] });
-  const ids = await app.publish(2);
-  await app.deadLetters(2);
-  await app.change({ webhook_url: app.url(503) });
-  const { body } = await posthorn.api("POST", "/v1/replays", { app: app.slug, what: "failed" });
-  await eventually(() => app.requests().length >= 4);
-  await app.change({ webhook_url: app.url(200) });
-  expect(await ended(body.id as string)).toMatchObject({ state: "done", sent: 2, done: 2, failed: 0 });
-  const attempts = app.requests().slice(2);
-  expect(new Set(attempts.map(({ headers }) => headers["webhook-replay"]))).toEqual(new Set([body.id]));
-  expect(new Set(attempts.map(({ headers }) => headers["webhook-id"])).size).toBe(ids.length);
-  await app.deadLetters(0);
-});
-
-test("a replay is paused, resumed and cancelled", async () => {
+test.concurrent("a replay is paused, resumed and cancelled", async () => {
   const app = await makeApp(200);
   const ids = await app.publish(40);
   await app.delivered(ids);
@@ -203,16 +125,103 @@ test("a replay is paused, resumed and cancelled", async () => {
   });
 });
 
-test("a time, types and an installation narrow it", async () => {
+test.concurrent("a receiver that asks for a pause, and a rate limit, make it wait", async ({ onTestFinished }) => {
+  const own = await startReceiver(asThePathSays);
+  onTestFinished(own.stop);
+  const app = await makeApp(200, { rate_limit: { per_s: 20, burst: 1 } }, own);
+  await app.delivered(await app.publish(6));
+  own.behave((_request, response) => {
+    own.behave(asThePathSays);
+    response.writeHead(429, { "retry-after": "1" }).end();
+  });
+  expect(await replay({ app: app.slug, what: "all", rate_per_s: 1000 })).toMatchObject({ state: "done", sent: 6, done: 6, failed: 0 });
+  expect(app.requests()).toHaveLength(6 + 1 + 6);
+});
+
+test.concurrent("what is retried is counted when it is delivered", async () => {
+  const app = await makeApp(400, { retry_schedule_s: [1, 1, 1] });
+  const ids = await app.publish(2);
+  await app.deadLetters(2);
+  await app.change({ webhook_url: app.url(503) });
+  const { body } = await posthorn.api("POST", "/v1/replays", { app: app.slug, what: "failed" });
+  await eventually(() => app.requests().length >= 4);
+  await app.change({ webhook_url: app.url(200) });
+  expect(await ended(body.id as string)).toMatchObject({ state: "done", sent: 2, done: 2, failed: 0 });
+  const attempts = app.requests().slice(2);
+  expect(new Set(attempts.map(({ headers }) => headers["webhook-replay"]))).toEqual(new Set([body.id]));
+  expect(new Set(attempts.map(({ headers }) => headers["webhook-id"])).size).toBe(ids.length);
+  await app.deadLetters(0);
+});
+
+test.concurrent("an app that is installed today is given what was published before", async () => {
+  const other = await makeApp();
+  const before = await other.publish(5);
+  await other.delivered(before);
+  const slug = uniqueName();
+  await posthorn.api("PUT", `/v1/apps/${slug}`, { webhook_url: `${receiver.url}/${slug}/200`, events: [other.resource] });
+  const uuid = randomUUID();
+  await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: slug, organization_id: other.organization });
+
+  const request = { installation_uuid: uuid, what: "missed" };
+  const dryRun = await posthorn.api("POST", "/v1/replays", { ...request, dry_run: true });
+  expect(dryRun.body).toMatchObject({ state: "done", found: 5, found_by_kind: { missed: 5, failed: 0, delivered: 0 }, sent: 0 });
+  expect(receiver.requests.filter(({ path }) => path.startsWith(`/${slug}/`))).toEqual([]);
+
+  const done = await replay(request);
+  expect(done).toMatchObject({ app: slug, state: "done", found: 5, sent: 5, done: 5, skipped: 0, failed: 0, percent: 100 });
+  const received = receiver.requests.filter(({ path }) => path.startsWith(`/${slug}/`));
+  expect(received.map(({ headers }) => headers["webhook-id"]).sort()).toEqual(
+    before.map((id) => deliveryIdOf(id, uuid, `${other.resource}.created`)).sort(),
+  );
+  expect(new Set(received.map(({ headers }) => headers["webhook-replay"]))).toEqual(new Set([done["id"]]));
+  // It is delivered now: nothing is missed any more.
+  expect(await replay(request)).toMatchObject({ found: 0, sent: 0 });
+  expect((await posthorn.api("GET", `/v1/apps/${slug}/stats`)).body.totals?.delivered ?? 0).toBe(0);
+});
+
+test.concurrent("failed, missed and all differ", async () => {
   const app = await makeApp(200);
-  const early = await app.publish(2);
-  await app.publish(1, "updated");
-  await app.delivered(early);
+  const delivered = await app.publish(4);
+  await app.delivered(delivered);
+  await app.change({ webhook_url: app.url(400) });
+  const refused = await app.publish(3);
+  await app.deadLetters(3);
+  await app.change({ webhook_url: app.url(200), events: [] });
+  await app.publish(2);
+  // An event is matched when it is handled, which may be after the next change.
+  await allHandled(bus);
+  await app.change({ events: [app.resource] });
+
+  const dryRun = async (what: string) => (await posthorn.api("POST", "/v1/replays", { app: app.slug, what, dry_run: true })).body;
+  expect(await dryRun("failed")).toMatchObject({ found: 3, found_by_kind: { failed: 3, missed: 0, delivered: 0 } });
+  expect(await dryRun("missed")).toMatchObject({ found: 5, found_by_kind: { failed: 3, missed: 2, delivered: 0 } });
+  expect(await dryRun("all")).toMatchObject({ found: 9, found_by_kind: { failed: 3, missed: 2, delivered: 4 } });
+
+  expect(await replay({ app: app.slug, what: "failed" })).toMatchObject({ state: "done", found: 3, sent: 3, done: 3, failed: 0 });
+  await app.deadLetters(0);
+  expect(await app.delivered(refused)).toHaveLength(6);
+  expect(await dryRun("missed")).toMatchObject({ found: 2 });
+  expect(await replay({ app: app.slug, what: "all" })).toMatchObject({ state: "done", found: 9, sent: 9, done: 9 });
+  expect(app.requests()).toHaveLength(4 + 3 + 3 + 9);
+});
+
+test.concurrent("what fails again becomes a dead letter and is counted", async () => {
+  const app = await makeApp(400);
+  await app.publish(3);
+  await app.deadLetters(3);
+  expect(await replay({ app: app.slug, what: "failed" })).toMatchObject({ state: "done", found: 3, sent: 3, done: 0, failed: 3 });
+  await app.deadLetters(3);
+});
+
+test.concurrent("a time, types and an installation narrow it", async () => {
+  const app = await makeApp(200);
+  const event = { organization_id: app.organization, data: {} };
+  const sequences: number[] = [];
+  for (const action of ["created", "created", "updated"]) sequences.push(await bus.publish(`${app.resource}.${action}`, event));
   await eventually(() => app.requests().length === 3);
   const storedAt = async (sequence: number): Promise<string> =>
     (await (await bus.connection.jetstreamManager()).streams.getMessage(eventsStream(), { seq: sequence })).time.toISOString();
-  const last = (await (await bus.connection.jetstreamManager()).streams.info(eventsStream())).state.last_seq;
-  const [first, second, third] = await Promise.all([last - 2, last - 1, last].map(storedAt));
+  const [first, second, third] = await Promise.all(sequences.map(storedAt));
   const found = async (body: object) =>
     (await posthorn.api("POST", "/v1/replays", { app: app.slug, what: "all", dry_run: true, ...body })).body.found as number;
   expect(await found({})).toBe(3);
@@ -228,7 +237,7 @@ test("a time, types and an installation narrow it", async () => {
 
 const eventsStream = (): string => `${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
 
-test("what can't be meant is refused", async () => {
+test.concurrent("what can't be meant is refused", async () => {
   const app = await makeApp();
   const refused = async (body: object) => {
     const { status, body: problem } = await posthorn.api("POST", "/v1/replays", { app: app.slug, what: "all", ...body });
@@ -252,7 +261,7 @@ test("what can't be meant is refused", async () => {
   expect((await posthorn.api("GET", "/v1/replays?after=1")).status).toBe(400);
 });
 
-test("what waits for its retry, or is parked, is on its way: it is found and skipped", async () => {
+test.concurrent("what waits for its retry, or is parked, is on its way: it is found and skipped", async () => {
   const app = await makeApp(503, { retry_schedule_s: [3600] });
   await app.publish(2);
   await eventually(() => app.requests().length === 2);
@@ -266,7 +275,7 @@ test("what waits for its retry, or is parked, is on its way: it is found and ski
   await eventually(() => app.requests().length === 5);
 });
 
-test("an ordered app gets them one at a time, in the order of the events", async () => {
+test.concurrent("an ordered app gets them one at a time, in the order of the events", async () => {
   const app = await makeApp(200, { order_by: "app" });
   const ids = await app.publish(30);
   await app.delivered(ids);
@@ -275,14 +284,14 @@ test("an ordered app gets them one at a time, in the order of the events", async
   expect(again.map(({ headers }) => headers["webhook-id"])).toEqual(ids.map((id) => deliveryIdOf(id, app.uuid, `${app.resource}.created`)));
 });
 
-test("an app with one attempt at a time gets them through its queue", async () => {
+test.concurrent("an app with one attempt at a time gets them through its queue", async () => {
   const app = await makeApp(200, { max_in_flight: 1 });
   const ids = await app.publish(10);
   await app.delivered(ids);
   expect(await replay({ app: app.slug, what: "all", rate_per_s: 500 })).toMatchObject({ state: "done", sent: 10, done: 10 });
 });
 
-test("two events with the same key are one delivery", async () => {
+test.concurrent("two events with the same key are one delivery", async () => {
   const app = await makeApp(200, { events: [] });
   for (const n of [1, 2]) {
     const subject = `${posthorn.prefix}.events.${app.resource}.created`;
@@ -294,24 +303,11 @@ test("two events with the same key are one delivery", async () => {
   expect(app.requests()).toHaveLength(1);
 });
 
-test("a deleted app ends its replays", async () => {
+test.concurrent("a deleted app ends its replays", async () => {
   const app = await makeApp(200);
   await app.delivered(await app.publish(20));
   const { body } = await posthorn.api("POST", "/v1/replays", { app: app.slug, what: "all", rate_per_s: 2 });
   await eventually(() => app.requests().length > 20);
   await posthorn.api("DELETE", `/v1/apps/${app.slug}`);
   expect(await ended(body.id as string)).toMatchObject({ state: "failed", error: expect.stringContaining("deleted") });
-});
-
-test("a receiver that asks for a pause, and a rate limit, make it wait", async () => {
-  const app = await makeApp(200, { rate_limit: { per_s: 20, burst: 1 } });
-  await app.delivered(await app.publish(6));
-  let isPaused = true;
-  receiver.behave(({ path }, response) => {
-    const asksForPause = isPaused && path.startsWith(`/${app.resource}/`);
-    if (asksForPause) isPaused = false;
-    response.writeHead(asksForPause ? 429 : Number(path.split("/")[2]), asksForPause ? { "retry-after": "1" } : {}).end();
-  });
-  expect(await replay({ app: app.slug, what: "all", rate_per_s: 1000 })).toMatchObject({ state: "done", sent: 6, done: 6, failed: 0 });
-  expect(app.requests()).toHaveLength(6 + 1 + 6);
 });
