@@ -42,24 +42,24 @@ const explainEvent = async (id: string, query = ""): Promise<EventAnswer> => {
   return body as EventAnswer;
 };
 
-const explain = async (eventId: string, uuid: string): Promise<DeliveryAnswer> => {
-  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf(eventId, uuid)}`);
+const explain = async (eventId: string, uuid: string, from = posthorn): Promise<DeliveryAnswer> => {
+  const { status, body } = await from.api("GET", `/v1/deliveries/${deliveryIdOf(eventId, uuid)}`);
   if (status !== 200) throw new Error(`${status}: ${JSON.stringify(body)}`);
   return body as DeliveryAnswer;
 };
 
 /** The last warnings and errors of Posthorn's log. */
-const warnings = (): string =>
-  posthorn.log
+const warnings = ({ log }: Posthorn): string =>
+  log
     .filter(({ level }) => level !== "info")
     .slice(-20)
     .map((line) => JSON.stringify(line))
     .join("\n");
 
-const until = (eventId: string, uuid: string, state: ExplainedDelivery["state"]): Promise<DeliveryAnswer> =>
+const until = (eventId: string, uuid: string, state: ExplainedDelivery["state"], from = posthorn): Promise<DeliveryAnswer> =>
   eventually(async () => {
-    const found = await explain(eventId, uuid);
-    if (found.delivery.state !== state) throw new Error(`still ${JSON.stringify(found.delivery)}\n${warnings()}`);
+    const found = await explain(eventId, uuid, from);
+    if (found.delivery.state !== state) throw new Error(`still ${JSON.stringify(found.delivery)}\n${warnings(from)}`);
     return found;
   });
 
@@ -69,7 +69,29 @@ const installed = async (app: { webhook_url: string; [member: string]: unknown }
   return { organization, ...(await posthorn.install({ organization_id: organization, ...app })) };
 };
 
-describe("an event", () => {
+test.concurrent("without NATS the answer is that it can't be known now", async ({ onTestFinished }) => {
+  const own = await startNatsServer();
+  const other = await startPosthornHere({ nats: own, redis });
+  const itsBus = await connectBus(own, other.prefix);
+  onTestFinished(async () => {
+    await itsBus.close();
+    await other.end();
+    await own.stop();
+  });
+  const { uuid } = await other.install({ webhook_url: good.url });
+  const id = randomUUID();
+  await itsBus.publish("issue.created", { id, organization_id: "42", data: {} });
+  await until(id, uuid, "delivered", other);
+  await own.kill();
+  // NATS has five seconds to answer.
+  const { status, body } = await other.api("GET", `/v1/deliveries/${deliveryIdOf(id, uuid)}`);
+  expect([status, body.code]).toEqual([503, "NATS_UNREACHABLE"]);
+  await own.restart();
+  await eventually(async () => (await other.api("GET", "/readyz")).status === 200);
+  expect((await until(id, uuid, "delivered", other)).notes).toEqual([]);
+});
+
+describe.concurrent("an event", () => {
   test("is explained for every installation of its organization, and for no other", async () => {
     const organization = randomUUID();
     const install = (members: object) => posthorn.install({ webhook_url: good.url, organization_id: organization, ...members });
@@ -191,26 +213,6 @@ describe("an event", () => {
     ]);
   });
 
-  test("that is gone from its stream is explained by what is left of it", async () => {
-    const { organization, uuid } = await installed({ webhook_url: good.url });
-    const { slug } = await posthorn.install({ webhook_url: bad.url, organization_id: organization, retry_schedule_s: [] });
-    const id = randomUUID();
-    const sequence = await bus.publish("issue.created", { id, organization_id: organization, data: {} });
-    await until(id, uuid, "delivered");
-    const letter = await eventually(async () => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items[0]);
-    const manager = await bus.connection.jetstreamManager();
-    await manager.streams.deleteMessage(`${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"), sequence);
-    const left = await explainEvent(id);
-    expect(left.event).toMatchObject({ id, type: "issue.created", organization_id: organization, sequence: null });
-    expect(left.deliveries.map(({ state }) => state).sort()).toEqual(["dead_letter", "delivered"]);
-    expect(left.notes).toEqual([expect.stringMatching(/not in its stream any more/)]);
-
-    await look.del(...(await look.keys("posthorn:event-deliveries:*")), `posthorn:place:${letter.delivery_id}`);
-    const ofLetter = await explainEvent(id);
-    expect(ofLetter.event).toMatchObject({ id, organization_id: organization });
-    expect(ofLetter.deliveries).toMatchObject([{ state: "dead_letter", dead_letter: { sequence: letter.sequence } }]);
-  });
-
   test("that is addressed to one is explained for the others", async () => {
     const { organization, slug, uuid } = await installed({ webhook_url: good.url });
     const other = await posthorn.install({ webhook_url: good.url, organization_id: organization });
@@ -257,7 +259,19 @@ describe("an event", () => {
   });
 });
 
-describe("a delivery", () => {
+describe.concurrent("a delivery", () => {
+  test("of an ordered app is the head that waits, or waits behind it", async () => {
+    const { organization, uuid } = await installed({ webhook_url: bad.url, ordered: true, retry_schedule_s: [600] });
+    const [first, second] = [randomUUID(), randomUUID()];
+    for (const id of [first, second]) await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+    const head = await eventually(async () => {
+      const found = await explain(first, uuid);
+      return found.delivery.next_attempt_at !== null && found;
+    });
+    expect(head.delivery).toMatchObject({ state: "parked", parked: { because: "ordered" }, attempts: [{ attempt: 1, outcome: "failed" }] });
+    expect((await until(second, uuid, "parked")).delivery).toMatchObject({ next_attempt_at: null, attempts: [] });
+  });
+
   test("behind a long backlog is found where it was noted", async () => {
     const { organization, slug, uuid } = await installed({ webhook_url: good.url });
     await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
@@ -320,18 +334,6 @@ describe("a delivery", () => {
       detail: expect.stringContaining(`from ${delivery.next_attempt_at} on`),
     });
     await gone.stop();
-  });
-
-  test("of an ordered app is the head that waits, or waits behind it", async () => {
-    const { organization, uuid } = await installed({ webhook_url: bad.url, ordered: true, retry_schedule_s: [600] });
-    const [first, second] = [randomUUID(), randomUUID()];
-    for (const id of [first, second]) await bus.publish("issue.created", { id, organization_id: organization, data: {} });
-    const head = await eventually(async () => {
-      const found = await explain(first, uuid);
-      return found.delivery.next_attempt_at !== null && found;
-    });
-    expect(head.delivery).toMatchObject({ state: "parked", parked: { because: "ordered" }, attempts: [{ attempt: 1, outcome: "failed" }] });
-    expect((await until(second, uuid, "parked")).delivery).toMatchObject({ next_attempt_at: null, attempts: [] });
   });
 
   test("that was given up and replayed is delivered, with the attempts of both runs", async () => {
@@ -423,6 +425,27 @@ describe("a delivery", () => {
   });
 });
 
+// Sequential: it deletes what Redis knows of the deliveries of all events.
+test("an event that is gone from its stream is explained by what is left of it", async () => {
+  const { organization, uuid } = await installed({ webhook_url: good.url });
+  const { slug } = await posthorn.install({ webhook_url: bad.url, organization_id: organization, retry_schedule_s: [] });
+  const id = randomUUID();
+  const sequence = await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+  await until(id, uuid, "delivered");
+  const letter = await eventually(async () => (await posthorn.api("GET", `/v1/dead-letters?app=${slug}`)).body.items[0]);
+  const manager = await bus.connection.jetstreamManager();
+  await manager.streams.deleteMessage(`${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_"), sequence);
+  const left = await explainEvent(id);
+  expect(left.event).toMatchObject({ id, type: "issue.created", organization_id: organization, sequence: null });
+  expect(left.deliveries.map(({ state }) => state).sort()).toEqual(["dead_letter", "delivered"]);
+  expect(left.notes).toEqual([expect.stringMatching(/not in its stream any more/)]);
+
+  await look.del(...(await look.keys("posthorn:event-deliveries:*")), `posthorn:place:${letter.delivery_id}`);
+  const ofLetter = await explainEvent(id);
+  expect(ofLetter.event).toMatchObject({ id, organization_id: organization });
+  expect(ofLetter.deliveries).toMatchObject([{ state: "dead_letter", dead_letter: { sequence: letter.sequence } }]);
+});
+
 test("without Redis the streams still answer, and the answer says what is missing", async () => {
   const { organization, uuid } = await installed({ webhook_url: bad.url, retry_schedule_s: [600] });
   const delivered = await posthorn.install({ webhook_url: good.url, organization_id: organization });
@@ -448,17 +471,4 @@ test("without Redis the streams still answer, and the answer says what is missin
   await redis.restart();
   await eventually(async () => (await posthorn.api("GET", "/readyz")).body.checks.redis.ok === true);
   expect((await until(id, delivered.uuid, "delivered")).notes).toEqual([]);
-});
-
-test("without NATS the answer is that it can't be known now", async () => {
-  const { organization, uuid } = await installed({ webhook_url: good.url });
-  const id = randomUUID();
-  await bus.publish("issue.created", { id, organization_id: organization, data: {} });
-  await until(id, uuid, "delivered");
-  await nats.kill();
-  const { status, body } = await posthorn.api("GET", `/v1/deliveries/${deliveryIdOf(id, uuid)}`);
-  expect([status, body.code]).toEqual([503, "NATS_UNREACHABLE"]);
-  await nats.restart();
-  await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
-  expect((await until(id, uuid, "delivered")).notes).toEqual([]);
 });
