@@ -12,7 +12,7 @@ import { type Bus, connectBus, type Posthorn, startPosthornHere } from "../suppo
 import { startRawServer } from "../support/raw-server.ts";
 import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
 import { replayDeadLetters } from "../support/replay-dead-letters.ts";
-import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
+import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
 let redisServer: Server;
@@ -46,7 +46,199 @@ const rows = async (kind: "request" | "error", app: string, type = "issue.create
 const deadLetters = async (app: string) =>
   (await posthorn.api("GET", `/v1/dead-letters?app=${app}&order=oldest`)).body.items as Array<Record<string, any>>;
 
-describe("an event", () => {
+describe.concurrent("a delivery that fails", () => {
+  test("waits as long as Retry-After says", async () => {
+    const { url, waitFor, behave } = await receiver(answer(429, "", { "retry-after": "3" }));
+    const organizationId = organization();
+    await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [0.1, 0.1] });
+    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
+    await waitFor(1);
+    behave(answer(200));
+    const [first, second] = await waitFor(2);
+    expect((second?.receivedAt ?? 0) - (first?.receivedAt ?? 0)).toBeGreaterThanOrEqual(2_990);
+  });
+
+  test("goes to dead letters with every attempt when its schedule is used up, and comes back by a replay", async () => {
+    const { url, waitFor, behave, requests } = await receiver(answer(503));
+    const organizationId = organization();
+    const { slug, uuid } = await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [0.2] });
+    await bus.publish("issue.created", `{"organization_id":"${organizationId}","data":{"n":12345678901234567890}}`);
+    const [letter] = await eventually(async () => {
+      const found = await deadLetters(slug);
+      return found.length > 0 && found;
+    });
+    expect(letter).toMatchObject({
+      app: slug,
+      reason: "exhausted",
+      error: "answered with status 503",
+      installation_uuid: uuid,
+      attempts_made: 2,
+      attempts: [
+        { attempt: 1, outcome: "failed", response_code: 503 },
+        { attempt: 2, outcome: "failed", response_code: 503 },
+      ],
+    });
+    behave(answer(200));
+    expect(await replayDeadLetters(posthorn.api, { app: slug, dry_run: true })).toMatchObject({ state: "done", matched: 1, replayed: 0 });
+    expect(await replayDeadLetters(posthorn.api, { app: slug })).toMatchObject({ state: "done", matched: 1, replayed: 1, skipped: 0 });
+    await waitFor(3);
+    expect(requests[2]?.headers["webhook-id"]).toBe(requests[0]?.headers["webhook-id"]);
+    expect(requests[2]?.body.equals(requests[0]?.body ?? Buffer.alloc(0))).toBe(true);
+    expect(await deadLetters(slug)).toEqual([]);
+  });
+
+  test("can be sent again by its id, any number of times", async () => {
+    const { url, waitFor, requests } = await receiver();
+    const organizationId = organization();
+    const { uuid } = await posthorn.install({ webhook_url: url, organization_id: organizationId });
+    const id = randomUUID();
+    await bus.publish("issue.created", { id, organization_id: organizationId, data: {} });
+    await waitFor(1);
+    const delivery = deliveryIdOf(id, uuid);
+    for (let times = 2; times <= 3; times++) {
+      const resent = await eventually(async () => {
+        const { status, body } = await posthorn.api("POST", `/v1/deliveries/${delivery}/resend`);
+        return status === 202 && body;
+      });
+      expect(resent).toEqual({ delivery_id: delivery, resend_id: expect.any(String) });
+      await waitFor(times);
+    }
+    expect(new Set(requests.map(({ headers }) => headers["webhook-id"]))).toEqual(new Set([delivery]));
+    expect((await posthorn.api("POST", `/v1/deliveries/dlv_${"0".repeat(32)}/resend`)).status).toBe(404);
+    const health = await redis.hgetall((await redis.keys(`posthorn:health:{${uuid}}:*`))[0] ?? "");
+    expect(health).toEqual({ success: "1" });
+  });
+
+  test("is tried again after the app's schedule, with the same id, trace and body, until it is delivered", async () => {
+    const { url, waitFor, behave } = await receiver(
+      answer(500, "out of order", { "Sentry-Hook-Error": "err-9", "Sentry-Hook-Project": "proj-3" }),
+    );
+    const organizationId = organization();
+    const { slug } = await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [1, 1] });
+    await bus.publish("issue.created", { organization_id: organizationId, data: { n: 1 } });
+    await waitFor(1);
+    behave(answer(200));
+    const [first, second] = await waitFor(2);
+    if (first === undefined || second === undefined) throw new Error("no requests");
+    expect(second.body.equals(first.body)).toBe(true);
+    expect(second.headers["webhook-id"]).toBe(first.headers["webhook-id"]);
+    expect(second.headers["request-id"]).not.toBe(first.headers["request-id"]);
+    expect(String(second.headers["traceparent"]).slice(0, 36)).toBe(String(first.headers["traceparent"]).slice(0, 36));
+    await eventually(async () => (await rows("request", slug)).length === 2);
+    const [errorRow, ...more] = await rows("error", slug);
+    expect(more).toEqual([]);
+    expect(errorRow).toMatchObject({
+      attempt: 1,
+      response_code: 500,
+      outcome: "failed",
+      error_id: "err-9",
+      project_id: "proj-3",
+      request_body: first.body.toString(),
+      response_body: "out of order",
+      error: "answered with status 500",
+    });
+    expect((await rows("request", slug)).map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
+      [2, "delivered"],
+      [1, "failed"],
+    ]);
+  });
+
+  test("asks for no pause of the app when the app has another receiver by then", async () => {
+    const next = await receiver();
+    let refuse = (): void => {};
+    const former = await receiver((_request, response) => {
+      refuse = () => void response.writeHead(429, { "retry-after": "3600" }).end();
+    });
+    const organizationId = organization();
+    const { slug } = await posthorn.install({ webhook_url: former.url, organization_id: organizationId });
+    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
+    await former.waitFor(1);
+    await posthorn.api("PATCH", `/v1/apps/${slug}`, { webhook_url: next.url });
+    refuse();
+    await next.waitFor(1);
+    expect((await posthorn.api("GET", `/v1/apps/${slug}/overview`)).body.items[0].throttled).toBe(null);
+  });
+
+  test.each<[string, Parameters<typeof answer>, string, string]>([
+    ["400", [400], "rejected", "rejected"],
+    ["422", [422], "rejected", "rejected"],
+    ["404 and retry: never", [404, "", { retry: "never" }], "rejected", "rejected"],
+    ["410", [410], "gone", "gone"],
+    ["204 and webhook-delivery: disable", [204, "", { "webhook-delivery": "disable" }], "gone", "gone"],
+  ])("with %s is not tried again", async (_what, given, outcome, reason) => {
+    const { url, requests } = await receiver(answer(...given));
+    const organizationId = organization();
+    const { slug } = await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [0.1] });
+    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
+    const [letter] = await eventually(async () => {
+      const found = await deadLetters(slug);
+      return found.length > 0 && found;
+    });
+    expect(letter).toMatchObject({ reason, attempts: [{ outcome }] });
+    expect(requests).toHaveLength(1);
+  });
+
+  test("has a row that people can read, whatever came back", async () => {
+    const head = (status: string, headers: string, body: Buffer): Buffer =>
+      Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\n${headers}Content-Length: ${body.length}\r\n\r\n`), body]);
+    const answers: ReadonlyArray<readonly [answer: Buffer, row: Record<string, unknown>]> = [
+      [head("500 X", "Content-Encoding: gzip\r\n", gzipSync("Café")), { response_code: 500, response_body: "Café" }],
+      [head("400 X", "Content-Type: text/html; charset=latin1\r\n", Buffer.from("Café", "latin1")), { response_body: "Café" }],
+      [head("404 X", "Content-Type: image/png\r\n", Buffer.from("89504e47", "hex")), { response_body: "[not text: 4 bytes, image/png]" }],
+      [
+        head("302 X", "Location: https://user:secret@login.example/in?next=secret\r\n", Buffer.from("")),
+        { error: "answered with status 302, a redirect to https://[redacted]@login.example/in?[redacted], which is not followed" },
+      ],
+      [head("000 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 000/) }],
+      [head("099 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 099/) }],
+      [head("9999 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 9999/) }],
+      [head("600 X", "", Buffer.from("no")), { outcome: "failed", response_code: 600, response_body: "no" }],
+      [head("101 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 101/) }],
+    ];
+    let next = 0;
+    const server = await startRawServer((socket) => socket.end(answers[next++]?.[0] ?? ""));
+    const { slug } = await posthorn.install({
+      webhook_url: `http://127.0.0.1:${server.port}/`,
+      organization_id: organization(),
+      events: [],
+    });
+    for (let call = 0; call < answers.length; call++) expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).status).toBe(200);
+    const shown = await eventually(async () => {
+      const { items } = (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body;
+      return items.length === answers.length && items.reverse();
+    });
+    expect(shown).toEqual(answers.map(([, row]) => expect.objectContaining(row)));
+    await server.stop();
+  });
+
+  test("times out and is refused without a response", async () => {
+    const hanging = await receiver(() => {});
+    const organizationId = organization();
+    const { slug } = await posthorn.install({
+      webhook_url: hanging.url,
+      organization_id: organizationId,
+      timeout_ms: 150,
+      retry_schedule_s: [],
+    });
+    const nobody = `http://127.0.0.1:${await freePort()}`;
+    const refused = await posthorn.install({ webhook_url: nobody, organization_id: organizationId, retry_schedule_s: [] });
+    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
+    const row = async (app: string) => (await eventually(async () => (await rows("error", app))[0])) as Record<string, any>;
+    expect(await row(slug)).toMatchObject({
+      outcome: "timed_out",
+      response_code: 0,
+      response_body: null,
+      error: expect.stringMatching(/150 ms/),
+    });
+    expect(await row(refused.slug)).toMatchObject({
+      outcome: "unreachable",
+      response_code: 0,
+      error: expect.stringMatching(/ECONNREFUSED/),
+    });
+  });
+});
+
+describe.concurrent("an event", () => {
   test("becomes a webhook with the contract's body and headers, and a row in the log", async () => {
     const { url, waitFor } = await receiver();
     const organizationId = organization();
@@ -208,200 +400,7 @@ describe("an event", () => {
   });
 });
 
-describe("a delivery that fails", () => {
-  test("is tried again after the app's schedule, with the same id, trace and body, until it is delivered", async () => {
-    const { url, waitFor, behave } = await receiver(
-      answer(500, "out of order", { "Sentry-Hook-Error": "err-9", "Sentry-Hook-Project": "proj-3" }),
-    );
-    const organizationId = organization();
-    const { slug } = await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [1, 1] });
-    await bus.publish("issue.created", { organization_id: organizationId, data: { n: 1 } });
-    await waitFor(1);
-    behave(answer(200));
-    const [first, second] = await waitFor(2);
-    if (first === undefined || second === undefined) throw new Error("no requests");
-    expect(second.body.equals(first.body)).toBe(true);
-    expect(second.headers["webhook-id"]).toBe(first.headers["webhook-id"]);
-    expect(second.headers["request-id"]).not.toBe(first.headers["request-id"]);
-    expect(String(second.headers["traceparent"]).slice(0, 36)).toBe(String(first.headers["traceparent"]).slice(0, 36));
-    await eventually(async () => (await rows("request", slug)).length === 2);
-    const [errorRow, ...more] = await rows("error", slug);
-    expect(more).toEqual([]);
-    expect(errorRow).toMatchObject({
-      attempt: 1,
-      response_code: 500,
-      outcome: "failed",
-      error_id: "err-9",
-      project_id: "proj-3",
-      request_body: first.body.toString(),
-      response_body: "out of order",
-      error: "answered with status 500",
-    });
-    expect((await rows("request", slug)).map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
-      [2, "delivered"],
-      [1, "failed"],
-    ]);
-  });
-
-  test("waits as long as Retry-After says", async () => {
-    const { url, waitFor, behave } = await receiver(answer(429, "", { "retry-after": "3" }));
-    const organizationId = organization();
-    await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [0.1, 0.1] });
-    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
-    await waitFor(1);
-    behave(answer(200));
-    const [first, second] = await waitFor(2);
-    expect((second?.receivedAt ?? 0) - (first?.receivedAt ?? 0)).toBeGreaterThanOrEqual(2_990);
-  });
-
-  test("asks for no pause of the app when the app has another receiver by then", async () => {
-    const next = await receiver();
-    let refuse = (): void => {};
-    const former = await receiver((_request, response) => {
-      refuse = () => void response.writeHead(429, { "retry-after": "3600" }).end();
-    });
-    const organizationId = organization();
-    const { slug } = await posthorn.install({ webhook_url: former.url, organization_id: organizationId });
-    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
-    await former.waitFor(1);
-    await posthorn.api("PATCH", `/v1/apps/${slug}`, { webhook_url: next.url });
-    refuse();
-    await next.waitFor(1);
-    expect((await posthorn.api("GET", `/v1/apps/${slug}/overview`)).body.items[0].throttled).toBe(null);
-  });
-
-  test("goes to dead letters with every attempt when its schedule is used up, and comes back by a replay", async () => {
-    const { url, waitFor, behave, requests } = await receiver(answer(503));
-    const organizationId = organization();
-    const { slug, uuid } = await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [0.2] });
-    await bus.publish("issue.created", `{"organization_id":"${organizationId}","data":{"n":12345678901234567890}}`);
-    const [letter] = await eventually(async () => {
-      const found = await deadLetters(slug);
-      return found.length > 0 && found;
-    });
-    expect(letter).toMatchObject({
-      app: slug,
-      reason: "exhausted",
-      error: "answered with status 503",
-      installation_uuid: uuid,
-      attempts_made: 2,
-      attempts: [
-        { attempt: 1, outcome: "failed", response_code: 503 },
-        { attempt: 2, outcome: "failed", response_code: 503 },
-      ],
-    });
-    behave(answer(200));
-    expect(await replayDeadLetters(posthorn.api, { app: slug, dry_run: true })).toMatchObject({ state: "done", matched: 1, replayed: 0 });
-    expect(await replayDeadLetters(posthorn.api, { app: slug })).toMatchObject({ state: "done", matched: 1, replayed: 1, skipped: 0 });
-    await waitFor(3);
-    expect(requests[2]?.headers["webhook-id"]).toBe(requests[0]?.headers["webhook-id"]);
-    expect(requests[2]?.body.equals(requests[0]?.body ?? Buffer.alloc(0))).toBe(true);
-    expect(await deadLetters(slug)).toEqual([]);
-  });
-
-  test.each<[string, Parameters<typeof answer>, string, string]>([
-    ["400", [400], "rejected", "rejected"],
-    ["422", [422], "rejected", "rejected"],
-    ["404 and retry: never", [404, "", { retry: "never" }], "rejected", "rejected"],
-    ["410", [410], "gone", "gone"],
-    ["204 and webhook-delivery: disable", [204, "", { "webhook-delivery": "disable" }], "gone", "gone"],
-  ])("with %s is not tried again", async (_what, given, outcome, reason) => {
-    const { url, requests } = await receiver(answer(...given));
-    const organizationId = organization();
-    const { slug } = await posthorn.install({ webhook_url: url, organization_id: organizationId, retry_schedule_s: [0.1] });
-    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
-    const [letter] = await eventually(async () => {
-      const found = await deadLetters(slug);
-      return found.length > 0 && found;
-    });
-    expect(letter).toMatchObject({ reason, attempts: [{ outcome }] });
-    expect(requests).toHaveLength(1);
-  });
-
-  test("has a row that people can read, whatever came back", async () => {
-    const head = (status: string, headers: string, body: Buffer): Buffer =>
-      Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\n${headers}Content-Length: ${body.length}\r\n\r\n`), body]);
-    const answers: ReadonlyArray<readonly [answer: Buffer, row: Record<string, unknown>]> = [
-      [head("500 X", "Content-Encoding: gzip\r\n", gzipSync("Café")), { response_code: 500, response_body: "Café" }],
-      [head("400 X", "Content-Type: text/html; charset=latin1\r\n", Buffer.from("Café", "latin1")), { response_body: "Café" }],
-      [head("404 X", "Content-Type: image/png\r\n", Buffer.from("89504e47", "hex")), { response_body: "[not text: 4 bytes, image/png]" }],
-      [
-        head("302 X", "Location: https://user:secret@login.example/in?next=secret\r\n", Buffer.from("")),
-        { error: "answered with status 302, a redirect to https://[redacted]@login.example/in?[redacted], which is not followed" },
-      ],
-      [head("000 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 000/) }],
-      [head("099 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 099/) }],
-      [head("9999 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 9999/) }],
-      [head("600 X", "", Buffer.from("no")), { outcome: "failed", response_code: 600, response_body: "no" }],
-      [head("101 X", "", Buffer.from("")), { outcome: "unreachable", response_code: 0, error: expect.stringMatching(/status 101/) }],
-    ];
-    let next = 0;
-    const server = await startRawServer((socket) => socket.end(answers[next++]?.[0] ?? ""));
-    const { slug } = await posthorn.install({
-      webhook_url: `http://127.0.0.1:${server.port}/`,
-      organization_id: organization(),
-      events: [],
-    });
-    for (let call = 0; call < answers.length; call++) expect((await posthorn.api("POST", `/v1/apps/${slug}/test`)).status).toBe(200);
-    const shown = await eventually(async () => {
-      const { items } = (await posthorn.api("GET", `/v1/apps/${slug}/webhook-requests`)).body;
-      return items.length === answers.length && items.reverse();
-    });
-    expect(shown).toEqual(answers.map(([, row]) => expect.objectContaining(row)));
-    await server.stop();
-  });
-
-  test("times out and is refused without a response", async () => {
-    const hanging = await receiver(() => {});
-    const organizationId = organization();
-    const { slug } = await posthorn.install({
-      webhook_url: hanging.url,
-      organization_id: organizationId,
-      timeout_ms: 150,
-      retry_schedule_s: [],
-    });
-    const gone = await receiver();
-    await gone.stop();
-    const refused = await posthorn.install({ webhook_url: gone.url, organization_id: organizationId, retry_schedule_s: [] });
-    await bus.publish("issue.created", { organization_id: organizationId, data: {} });
-    const row = async (app: string) => (await eventually(async () => (await rows("error", app))[0])) as Record<string, any>;
-    expect(await row(slug)).toMatchObject({
-      outcome: "timed_out",
-      response_code: 0,
-      response_body: null,
-      error: expect.stringMatching(/150 ms/),
-    });
-    expect(await row(refused.slug)).toMatchObject({
-      outcome: "unreachable",
-      response_code: 0,
-      error: expect.stringMatching(/ECONNREFUSED/),
-    });
-  });
-
-  test("can be sent again by its id, any number of times", async () => {
-    const { url, waitFor, requests } = await receiver();
-    const organizationId = organization();
-    const { uuid } = await posthorn.install({ webhook_url: url, organization_id: organizationId });
-    const id = randomUUID();
-    await bus.publish("issue.created", { id, organization_id: organizationId, data: {} });
-    await waitFor(1);
-    const delivery = deliveryIdOf(id, uuid);
-    for (let times = 2; times <= 3; times++) {
-      const resent = await eventually(async () => {
-        const { status, body } = await posthorn.api("POST", `/v1/deliveries/${delivery}/resend`);
-        return status === 202 && body;
-      });
-      expect(resent).toEqual({ delivery_id: delivery, resend_id: expect.any(String) });
-      await waitFor(times);
-    }
-    expect(new Set(requests.map(({ headers }) => headers["webhook-id"]))).toEqual(new Set([delivery]));
-    expect((await posthorn.api("POST", `/v1/deliveries/dlv_${"0".repeat(32)}/resend`)).status).toBe(404);
-    const health = await redis.hgetall((await redis.keys(`posthorn:health:{${uuid}}:*`))[0] ?? "");
-    expect(health).toEqual({ success: "1" });
-  });
-});
-
-describe("an ordered app", () => {
+describe.concurrent("an ordered app", () => {
   test("gets one delivery after the other, also over a failure, and the next after one that is given up", async () => {
     const { url, requests, waitFor, behave } = await receiver();
     let failures = 0;
@@ -443,7 +442,7 @@ describe("an ordered app", () => {
   });
 });
 
-describe("a test call", () => {
+describe.concurrent("a test call", () => {
   test("is attempted at once, logged, and not counted", async () => {
     const { url, waitFor } = await receiver(answer(500, "no"));
     const { slug, uuid } = await posthorn.install({ webhook_url: url, organization_id: organization(), events: [] });
