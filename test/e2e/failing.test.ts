@@ -1,78 +1,108 @@
-/** Failing apps, and limited delivery events: over two Posthorn processes that share a clock. */
+/** Failing apps, and limited delivery events: over two replicas that share a clock. */
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import {
   allHandled,
-  type Bus,
   connectBus,
   type Posthorn,
   type PosthornProcess,
+  type StartOptions,
   startPosthorn,
   startPosthornHere,
 } from "../support/posthorn.ts";
-import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
+import { answer, type Behaviour, startReceiver } from "../support/receiver.ts";
 import { type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 import { statusEvents, statusEventsOf } from "../support/status-events.ts";
-import { createTestClock, type TestClock } from "../support/test-clock.ts";
+import { createTestClock } from "../support/test-clock.ts";
 
 const MINUTE = 60_000;
 
 let nats: Server;
-let redis: Server;
-let look: Redis;
-let receiver: Receiver;
-let clock: TestClock;
-let bus: Bus;
-let replicas: Posthorn[];
-let slug: string;
-/** Of the app's webhooks: retries of another test's app may be due. */
-let path: string;
-
-/** No circuit opens, so that every event has its attempt. */
-const startReplica = (): Promise<Posthorn> =>
-  startPosthornHere({ nats, redis, prefix: bus.prefix, settings: { ...clock.settings, POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000000" } });
 
 beforeAll(async () => {
-  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
-  look = new Redis(redis.url);
-  look.on("error", () => {});
-  clock = createTestClock();
-  bus = await connectBus(nats, `t-${randomUUID().slice(0, 8)}`);
-  replicas = await Promise.all([startReplica(), startReplica()]);
+  nats = await startNatsServer();
 });
-afterAll(async () => {
-  await bus.close();
-  await Promise.all(replicas.map((replica) => replica.end()));
-  look.disconnect();
-  clock.remove();
-  await Promise.all([nats.stop(), redis.stop(), receiver.stop()]);
-});
-beforeEach(async () => {
-  path = `/${randomUUID()}`;
-  ({ slug } = await first().install({ webhook_url: receiver.url + path, retry_schedule_s: [], max_in_flight: 1000 }));
-});
-afterEach(() => receiver.behave(answer(200)));
+afterAll(() => nats.stop());
 
-const first = (): Posthorn => replicas[0] as Posthorn;
-
-/** Each event has its attempt, and all attempts are counted. */
-async function attempted(count: number, behaviour: Behaviour): Promise<void> {
-  receiver.behave(behaviour);
-  const received = (): number => receiver.requests.filter((request) => request.path === path).length;
-  const before = received();
-  await Promise.all(Array.from({ length: count }, () => bus.publish("issue.created", { organization_id: "42", app: slug, data: {} })));
-  await eventually(() => received() === before + count);
+/** A clock, and a Redis: what is due by one clock would be by another, for some keys are those of all prefixes. */
+async function aPlatform({ onTestFinished }: TestContext) {
+  const [redis, receiver] = await Promise.all([startRedisServer(), startReceiver()]);
+  const look = new Redis(redis.url);
+  const clock = createTestClock();
+  const bus = await connectBus(nats, `t-${randomUUID().slice(0, 8)}`);
+  const replicas: Posthorn[] = [];
+  onTestFinished(async () => {
+    await bus.close();
+    await Promise.all(replicas.map((replica) => replica.end()));
+    look.disconnect();
+    clock.remove();
+    await Promise.all([redis.stop(), receiver.stop()]);
+  });
+  const options = (settings: Readonly<Record<string, string>>): StartOptions => ({
+    ...{ nats, redis, prefix: bus.prefix },
+    settings: { ...clock.settings, ...settings },
+  });
+  return { look, receiver, clock, bus, replicas, options };
 }
 
-async function healthEvents(): Promise<string[]> {
-  const events = await statusEvents(bus);
-  return events.filter(({ type, data }) => type.startsWith("app.") && data.app === slug).map(({ type, id }) => `${type} ${id}`);
+/** An app of two replicas. No circuit opens, so that every event has its attempt. */
+async function anApp(context: TestContext) {
+  const { receiver, bus, replicas, options, ...platform } = await aPlatform(context);
+  const start = () => startPosthornHere(options({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "1000000" }));
+  const both = await Promise.all([start(), start()]);
+  replicas.push(...both);
+  const { slug } = await both[0].install({ webhook_url: receiver.url, retry_schedule_s: [], max_in_flight: 1000 });
+  return {
+    ...{ ...platform, receiver, bus, slug, replicas, first: both[0] },
+    /** Each event has its attempt, and all attempts are counted. */
+    async attempted(count: number, behaviour: Behaviour): Promise<void> {
+      receiver.behave(behaviour);
+      const before = receiver.requests.length;
+      await Promise.all(Array.from({ length: count }, () => bus.publish("issue.created", { organization_id: "42", app: slug, data: {} })));
+      await eventually(() => receiver.requests.length === before + count);
+    },
+    async healthEvents(): Promise<string[]> {
+      const events = await statusEvents(bus);
+      return events.filter(({ type, data }) => type.startsWith("app.") && data.app === slug).map(({ type, id }) => `${type} ${id}`);
+    },
+  };
 }
 
-describe("an app", () => {
-  test("that answers 404 to everything fails once over all replicas, whatever the code, and is healthy once after it", async () => {
+test.concurrent("a bad deploy that answers 404 for minutes is one app.failing and one app.healthy, also when a replica is killed meanwhile, and no delivery is lost", async (context) => {
+  const ids = Array.from({ length: 60 }, (_, n) => `bad-deploy-${n}`);
+  const { receiver, clock, bus, replicas, options } = await aPlatform(context);
+  const start = (): Promise<PosthornProcess> => startPosthorn(options({ POSTHORN_CIRCUIT_OPEN_TIME: "5s" }));
+  const [kept, killed] = await Promise.all([start(), start()]);
+  replicas.push(kept, killed);
+  const { slug } = await kept.install({ webhook_url: receiver.url, max_in_flight: 1000 });
+  receiver.behave(answer(404));
+  for (const id of ids) await bus.publish("issue.created", { id, organization_id: "42", data: { id } });
+  const types = async (): Promise<string[]> => (await statusEvents(bus)).map(({ type }) => type);
+  await eventually(async () => (await types()).includes("app.failing"));
+  await killed.end("SIGKILL");
+  replicas[1] = await start();
+  // Probes find the receiver as it is.
+  await clock.advance(15_000, replicas);
+  const arrived = new Set<string>();
+  receiver.behave((request, response) => {
+    arrived.add(String(request.json().data["id"]));
+    response.writeHead(200).end();
+  });
+  await eventually(async () => {
+    await clock.advance(30_000, replicas);
+    return arrived.size === ids.length;
+  });
+  for (let n = 0; n < 200; n++) await bus.publish("issue.created", { organization_id: "42", data: { id: ids[0] } });
+  await eventually(async () => (await types()).includes("app.healthy"));
+  expect((await types()).filter((type) => !type.startsWith("circuit."))).toEqual(["app.failing", "app.healthy"]);
+  expect((await kept.api("GET", `/v1/dead-letters?app=${slug}`)).body.items).toEqual([]);
+});
+
+describe.concurrent("an app", () => {
+  test("that answers 404 to everything fails once over all replicas, whatever the code, and is healthy once after it", async (context) => {
+    const { slug, clock, bus, attempted, healthEvents } = await anApp(context);
     await attempted(3, answer(200));
     const began = clock.now();
     await attempted(40, answer(404));
@@ -93,7 +123,8 @@ describe("an app", () => {
     expect(healthy?.data).toMatchObject({ since, failures: 40, by_code: { 404: 40 } });
   });
 
-  test("is no failing one after 19 failures, and stays a failing one without attempts, until one succeeds after the failures' 15 minutes", async () => {
+  test("is no failing one after 19 failures, and stays a failing one without attempts, until one succeeds after the failures' 15 minutes", async (context) => {
+    const { slug, clock, attempted, healthEvents, replicas, look } = await anApp(context);
     await attempted(19, answer(500));
     await eventually(
       async () => Number(await look.hlen(`posthorn:stats:{${slug}}:${new Date(clock.now()).toISOString().slice(0, 10)}`)) > 0,
@@ -110,11 +141,12 @@ describe("an app", () => {
     expect(await healthEvents()).toEqual([`app.failing ${slug}:health:1`, `app.healthy ${slug}:health:2`]);
   });
 
-  test("that is removed leaves nothing to the next one of its slug", async () => {
+  test("that is removed leaves nothing to the next one of its slug", async (context) => {
+    const { slug, clock, bus, attempted, healthEvents, replicas, first, receiver } = await anApp(context);
     await attempted(20, answer(500));
     await eventually(async () => (await healthEvents()).length === 1);
-    expect((await first().api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
-    await first().install({ slug, webhook_url: receiver.url + path, retry_schedule_s: [] });
+    expect((await first.api("DELETE", `/v1/apps/${slug}`)).status).toBe(204);
+    await first.install({ slug, webhook_url: receiver.url, retry_schedule_s: [] });
     await attempted(19, answer(500));
     await clock.advance(MINUTE, replicas);
     expect(await healthEvents()).toHaveLength(1);
@@ -125,7 +157,8 @@ describe("an app", () => {
   });
 });
 
-test("of 300 dead letters within a minute 100 have their event, and one event says that 200 have none", async () => {
+test.concurrent("of 300 dead letters within a minute 100 have their event, and one event says that 200 have none", async (context) => {
+  const { slug, clock, bus, attempted, replicas, look } = await anApp(context);
   const events = async (type: "delivery.rejected" | "delivery.suppressed") =>
     (await statusEventsOf(bus, type)).filter(({ data }) => data.app === slug);
   await attempted(300, answer(400));
@@ -143,41 +176,4 @@ test("of 300 dead letters within a minute 100 have their event, and one event sa
     expect.objectContaining({ app: slug, count: 200, dashboard_url: null }),
   ]);
   await eventually(async () => (await look.exists("posthorn:delivery-events:{suppressed}")) === 0);
-});
-
-test("a bad deploy that answers 404 for minutes is one app.failing and one app.healthy, also when a replica is killed meanwhile, and no delivery is lost", async () => {
-  const ids = Array.from({ length: 60 }, (_, n) => `bad-deploy-${n}`);
-  const settings = { ...clock.settings, POSTHORN_CIRCUIT_OPEN_TIME: "5s" };
-  const prefix = `t-${randomUUID().slice(0, 8)}`;
-  const own = await connectBus(nats, prefix);
-  const start = (): Promise<PosthornProcess> => startPosthorn({ nats, redis, prefix, settings });
-  const both = await Promise.all([start(), start()]);
-  try {
-    const installed = await (both[0] as PosthornProcess).install({ webhook_url: receiver.url + path, max_in_flight: 1000 });
-    receiver.behave(answer(404));
-    for (const id of ids) await own.publish("issue.created", { id, organization_id: "42", data: { id } });
-    const types = async (): Promise<string[]> => (await statusEvents(own)).map(({ type }) => type);
-    await eventually(async () => (await types()).includes("app.failing"));
-    await both[1]?.end("SIGKILL");
-    both[1] = await start();
-    // Probes find the receiver as it is.
-    await clock.advance(15_000, both);
-    const arrived = new Set<string>();
-    receiver.behave((request, response) => {
-      arrived.add(String(request.json().data["id"]));
-      response.writeHead(200).end();
-    });
-    await eventually(async () => {
-      await clock.advance(30_000, both);
-      return arrived.size === ids.length;
-    });
-    for (let n = 0; n < 200; n++) await own.publish("issue.created", { organization_id: "42", data: { id: ids[0] } });
-    await eventually(async () => (await types()).includes("app.healthy"));
-    expect((await types()).filter((type) => !type.startsWith("circuit."))).toEqual(["app.failing", "app.healthy"]);
-    const { body } = await (both[0] as PosthornProcess).api("GET", `/v1/dead-letters?app=${installed.slug}`);
-    expect(body.items).toEqual([]);
-  } finally {
-    await own.close();
-    await Promise.all(both.map((replica) => replica.end()));
-  }
 });

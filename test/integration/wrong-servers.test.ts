@@ -31,6 +31,8 @@ let redis: Server;
 let nats: Server;
 let tlsRedisPort: number;
 let tlsNats: Server;
+let lockedNats: Server;
+let narrowNats: Server;
 const servers: Server[] = [];
 
 const kept = async <S extends Server>(starting: Promise<S>): Promise<S> => {
@@ -47,11 +49,17 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   tlsRedisPort = await freePort();
   const tls = ["--tls-port", String(tlsRedisPort), "--tls-cert-file", certFile, "--tls-key-file", keyFile];
-  redis = await kept(startRedisServer({ arguments: [...tls, "--tls-ca-cert-file", authority.certFile] }));
-  nats = await kept(startNatsServer());
-  tlsNats = await kept(
-    startNatsServer({ config: `tls { cert_file: "${certFile}", key_file: "${keyFile}", ca_file: "${authority.certFile}", verify: true }` }),
-  );
+  [redis, nats, tlsNats, lockedNats, narrowNats] = await Promise.all([
+    kept(startRedisServer({ arguments: [...tls, "--tls-ca-cert-file", authority.certFile] })),
+    kept(startNatsServer()),
+    kept(
+      startNatsServer({
+        config: `tls { cert_file: "${certFile}", key_file: "${keyFile}", ca_file: "${authority.certFile}", verify: true }`,
+      }),
+    ),
+    kept(startNatsServer({ config: `authorization { users: [ { user: posthorn, password: ${SECRET} } ] }` })),
+    kept(startNatsServer({ config: "max_payload: 32768" })),
+  ]);
   const admin = new Redis(redis.url);
   await admin.acl("SETUSER", "posthorn", "on", `>${SECRET}`, "~posthorn:*", "+@all", "-hgetall", "-time");
   await admin.acl("SETUSER", "stranger", "on", `>${SECRET}`, "~other:*", "+@all");
@@ -81,6 +89,77 @@ const natsError = (url: string, more: { tls?: object; credsFile?: string } = {})
   );
 
 const refusal = (message: RegExp) => ({ code: "CONFIG_INVALID", retryable: false, message: expect.stringMatching(message) });
+
+// The client waits 5 s for a server that says nothing, or nothing of NATS.
+describe.concurrent("NATS refuses", () => {
+  test("a start without the client certificate that it asks for", async () => {
+    const error = await natsError(tlsNats.url, { tls: { ca: authority.cert } });
+    expect(error).toMatchObject(refusal(/^POSTHORN_NATS_CERT_FILE: found no client certificate, and .* asks for one/));
+  });
+
+  test("the port for other servers", async () => {
+    const port = await freePort();
+    await kept(startNatsServer({ config: `leafnodes { listen: "127.0.0.1:${port}" }` }));
+    expect(await natsError(`nats://127.0.0.1:${port}`)).toMatchObject(refusal(/^POSTHORN_NATS_URL: .* for other servers/));
+  });
+
+  test.each<[string, () => string, RegExp]>([
+    ["a URL of HTTP", () => `nats://127.0.0.1:${httpPort()}`, /^POSTHORN_NATS_URL: found an HTTP server at .*, wanted a NATS server$/],
+    ["a URL of Redis", () => `nats://127.0.0.1:${redis.port}`, /^POSTHORN_NATS_URL: found a Redis server at .*, wanted a NATS server$/],
+    [
+      "the password of a user",
+      () => `nats://posthorn:wr0ng@127.0.0.1:${lockedNats.port}`,
+      /^POSTHORN_NATS_URL: .* refused user "posthorn" or its password /,
+    ],
+    ["a token", () => `nats://wr0ng@127.0.0.1:${lockedNats.port}`, /^POSTHORN_NATS_URL: .* refused the token /],
+    ["a start without a user", () => lockedNats.url, /^POSTHORN_NATS_URL: found no user, and .* asks for one /],
+    ["TLS", () => nats.url.replace("nats:", "tls:"), /^POSTHORN_NATS_URL: .* does not use TLS, wanted nats:/],
+    [
+      "a max_payload that leaves no room for events",
+      () => narrowNats.url,
+      /^POSTHORN_NATS_URL: max_payload of the server at .*: found 32768, wanted 65536 or more$/,
+    ],
+    ["an unknown authority", () => tlsNats.url, /^POSTHORN_NATS_CA_FILE: the certificate of .* can't be verified/],
+  ])("%s", async (_what, url, message) => {
+    const error = await natsError(url());
+    expect(error).toMatchObject(refusal(message));
+    expect(String(error)).not.toMatch(/wr0ng|s3cret/);
+  });
+
+  test.each([
+    ['publish: { deny: ["$JS.API.INFO"] }', /may not publish to \$JS\.API\.INFO; wanted the permissions of docs\/security\.md$/],
+    ['publish: { deny: ["$JS.API.STREAM.CREATE.>"] }', /may not publish to \$JS\.API\.STREAM\.CREATE\./],
+    ['subscribe: { deny: ["_INBOX.>"] }', /may not subscribe to _INBOX\.posthorn\./],
+  ])("a user with the permissions %s", async (permissions, message) => {
+    const limited = await kept(
+      startNatsServer({ config: `authorization { users: [ { user: posthorn, password: ${SECRET}, permissions: { ${permissions} } } ] }` }),
+    );
+    const url = `nats://posthorn:${SECRET}@127.0.0.1:${limited.port}`;
+    const connection = await connectNats({ ...shared, credsFile: null, url }, systemClock, silentLogger);
+    const state = createConnectionState(connection);
+    const options = { startupTimeoutMs: STARTUP_TIMEOUT_MS, signal: new AbortController().signal, permissions: state };
+    const untilAvailable = createStartupWait(options, systemClock, silentLogger);
+    const start = async () => {
+      const manager = await untilAvailable("JetStream", () => openJetStream(connection));
+      await untilAvailable("the streams", () => ensureTopology(manager, createSubjects("app-platform"), 1));
+    };
+    await expect(start()).rejects.toMatchObject(refusal(message));
+    await eventually(() => state.lacks().length > 0);
+    await connection.close();
+  });
+
+  test("credentials of another operator", async ({ onTestFinished }) => {
+    const [own, other] = [makeOperator(), makeOperator()];
+    const server = await kept(startNatsServer({ config: own.config }));
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-creds-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(`${folder}/other.creds`, other.creds);
+    writeFileSync(`${folder}/no.creds`, "nothing\n");
+    const withFile = (name: string) => natsError(server.url, { credsFile: `${folder}/${name}` });
+    expect(await withFile("other.creds")).toMatchObject(refusal(/^POSTHORN_NATS_CREDS_FILE: .* refused these credentials /));
+    expect(await withFile("no.creds")).toMatchObject(refusal(/^POSTHORN_NATS_CREDS_FILE: found no credentials in the file/));
+  });
+});
 
 describe.concurrent("Redis refuses", () => {
   test.each<[string, () => string, RegExp]>([
@@ -160,6 +239,29 @@ describe.concurrent("Redis refuses", () => {
   });
 });
 
+test.concurrent("a user of Redis that loses its password or a command while Posthorn runs is named", async () => {
+  const own = await kept(startRedisServer());
+  const admin = new Redis(own.url);
+  await admin.acl("SETUSER", "posthorn", "on", `>${SECRET}`, "~posthorn:*", "+@all");
+  const client = await connectRedis({ ...shared, url: `redis://posthorn:${SECRET}@127.0.0.1:${own.port}` }, systemClock, silentLogger);
+  let aheadMs = 0;
+  const health = createRedisHealth(client, { ...systemClock, now: () => systemClock.now() + aheadMs }, silentLogger);
+  await health.start();
+  expect(health.problem()).toBeNull();
+  await admin.acl("SETUSER", "posthorn", "-zadd");
+  // What the user may run is tried every 10 s.
+  aheadMs += 10_000;
+  await eventually(() => health.problem() === "its user may not run zadd");
+  await admin.acl("SETUSER", "posthorn", "+zadd", `<${SECRET}`, ">another");
+  await admin.client("KILL", "USER", "posthorn");
+  await eventually(() => /^no connection: WRONGPASS/.test(health.problem() ?? ""));
+  await admin.acl("SETUSER", "posthorn", `>${SECRET}`);
+  await eventually(() => health.problem() === null);
+  health.stop();
+  client.disconnect();
+  admin.disconnect();
+});
+
 test.concurrent("a replica of Redis is waited for, as it may become the primary", async () => {
   const primary = await kept(startRedisServer());
   const replica = await kept(startRedisServer({ arguments: ["--replicaof", `127.0.0.1 ${primary.port}`] }));
@@ -172,103 +274,6 @@ test.concurrent("a replica of Redis is waited for, as it may become the primary"
   await admin.replicaof("NO", "ONE");
   admin.disconnect();
   (await connecting).disconnect();
-});
-
-test.concurrent("a user of Redis that loses its password or a command while Posthorn runs is named", async () => {
-  const own = await kept(startRedisServer());
-  const admin = new Redis(own.url);
-  await admin.acl("SETUSER", "posthorn", "on", `>${SECRET}`, "~posthorn:*", "+@all");
-  const client = await connectRedis({ ...shared, url: `redis://posthorn:${SECRET}@127.0.0.1:${own.port}` }, systemClock, silentLogger);
-  const health = createRedisHealth(client, systemClock, silentLogger);
-  await health.start();
-  expect(health.problem()).toBeNull();
-  await admin.acl("SETUSER", "posthorn", "-zadd");
-  await eventually(() => health.problem() === "its user may not run zadd");
-  await admin.acl("SETUSER", "posthorn", "+zadd", `<${SECRET}`, ">another");
-  await admin.client("KILL", "USER", "posthorn");
-  await eventually(() => /^no connection: WRONGPASS/.test(health.problem() ?? ""));
-  await admin.acl("SETUSER", "posthorn", `>${SECRET}`);
-  await eventually(() => health.problem() === null);
-  health.stop();
-  client.disconnect();
-  admin.disconnect();
-});
-
-describe.concurrent("NATS refuses", () => {
-  let locked: Server;
-  let narrow: Server;
-  beforeAll(async () => {
-    narrow = await kept(startNatsServer({ config: "max_payload: 32768" }));
-    locked = await kept(startNatsServer({ config: `authorization { users: [ { user: posthorn, password: ${SECRET} } ] }` }));
-  });
-
-  test.each<[string, () => string, RegExp]>([
-    [
-      "the password of a user",
-      () => `nats://posthorn:wr0ng@127.0.0.1:${locked.port}`,
-      /^POSTHORN_NATS_URL: .* refused user "posthorn" or its password /,
-    ],
-    ["a token", () => `nats://wr0ng@127.0.0.1:${locked.port}`, /^POSTHORN_NATS_URL: .* refused the token /],
-    ["a start without a user", () => locked.url, /^POSTHORN_NATS_URL: found no user, and .* asks for one /],
-    ["a URL of HTTP", () => `nats://127.0.0.1:${httpPort()}`, /^POSTHORN_NATS_URL: found an HTTP server at .*, wanted a NATS server$/],
-    ["a URL of Redis", () => `nats://127.0.0.1:${redis.port}`, /^POSTHORN_NATS_URL: found a Redis server at .*, wanted a NATS server$/],
-    ["TLS", () => nats.url.replace("nats:", "tls:"), /^POSTHORN_NATS_URL: .* does not use TLS, wanted nats:/],
-    [
-      "a max_payload that leaves no room for events",
-      () => narrow.url,
-      /^POSTHORN_NATS_URL: max_payload of the server at .*: found 32768, wanted 65536 or more$/,
-    ],
-    ["an unknown authority", () => tlsNats.url, /^POSTHORN_NATS_CA_FILE: the certificate of .* can't be verified/],
-  ])("%s", async (_what, url, message) => {
-    const error = await natsError(url());
-    expect(error).toMatchObject(refusal(message));
-    expect(String(error)).not.toMatch(/wr0ng|s3cret/);
-  });
-
-  test("a start without the client certificate that it asks for", async () => {
-    const error = await natsError(tlsNats.url, { tls: { ca: authority.cert } });
-    expect(error).toMatchObject(refusal(/^POSTHORN_NATS_CERT_FILE: found no client certificate, and .* asks for one/));
-  });
-
-  test("the port for other servers", async () => {
-    const port = await freePort();
-    await kept(startNatsServer({ config: `leafnodes { listen: "127.0.0.1:${port}" }` }));
-    expect(await natsError(`nats://127.0.0.1:${port}`)).toMatchObject(refusal(/^POSTHORN_NATS_URL: .* for other servers/));
-  });
-
-  test.each([
-    ['publish: { deny: ["$JS.API.INFO"] }', /may not publish to \$JS\.API\.INFO; wanted the permissions of docs\/security\.md$/],
-    ['publish: { deny: ["$JS.API.STREAM.CREATE.>"] }', /may not publish to \$JS\.API\.STREAM\.CREATE\./],
-    ['subscribe: { deny: ["_INBOX.>"] }', /may not subscribe to _INBOX\.posthorn\./],
-  ])("a user with the permissions %s", async (permissions, message) => {
-    const limited = await kept(
-      startNatsServer({ config: `authorization { users: [ { user: posthorn, password: ${SECRET}, permissions: { ${permissions} } } ] }` }),
-    );
-    const url = `nats://posthorn:${SECRET}@127.0.0.1:${limited.port}`;
-    const connection = await connectNats({ ...shared, credsFile: null, url }, systemClock, silentLogger);
-    const state = createConnectionState(connection);
-    const options = { startupTimeoutMs: STARTUP_TIMEOUT_MS, signal: new AbortController().signal, permissions: state };
-    const untilAvailable = createStartupWait(options, systemClock, silentLogger);
-    const start = async () => {
-      const manager = await untilAvailable("JetStream", () => openJetStream(connection));
-      await untilAvailable("the streams", () => ensureTopology(manager, createSubjects("app-platform"), 1));
-    };
-    await expect(start()).rejects.toMatchObject(refusal(message));
-    await eventually(() => state.lacks().length > 0);
-    await connection.close();
-  });
-
-  test("credentials of another operator", async ({ onTestFinished }) => {
-    const [own, other] = [makeOperator(), makeOperator()];
-    const server = await kept(startNatsServer({ config: own.config }));
-    const folder = mkdtempSync(join(tmpdir(), "posthorn-creds-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    writeFileSync(`${folder}/other.creds`, other.creds);
-    writeFileSync(`${folder}/no.creds`, "nothing\n");
-    const withFile = (name: string) => natsError(server.url, { credsFile: `${folder}/${name}` });
-    expect(await withFile("other.creds")).toMatchObject(refusal(/^POSTHORN_NATS_CREDS_FILE: .* refused these credentials /));
-    expect(await withFile("no.creds")).toMatchObject(refusal(/^POSTHORN_NATS_CREDS_FILE: found no credentials in the file/));
-  });
 });
 
 test.concurrent("a NATS user whose password changes while Posthorn runs is named, and reconnects when it is right again", async () => {

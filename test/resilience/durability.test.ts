@@ -97,6 +97,356 @@ async function wearOut({ bus }: Platform, stream: string, consumer: string, coun
   await bus.connection.flush();
 }
 
+// The longest tests come first, for all tests of this file run side by side.
+describe.concurrent("many events for many", () => {
+  test("have a bounded number of deliveries under way, while those for few and for an ordered app continue; a stop loses none of them", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver, stream } = platform;
+    // 32 deliveries for each event that may be held: those of ten events here.
+    const settings = { POSTHORN_MAX_IN_FLIGHT: "12", POSTHORN_DRAIN_TIMEOUT: "1s" };
+    const posthorn = await platform.start(settings);
+    const many = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["project"], ordered: true });
+    const uuids = [many.uuid, ...Array.from({ length: 39 }, () => randomUUID())];
+    for (const uuid of uuids) {
+      await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: many.slug, organization_id: "42", allow_duplicate: true });
+      await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    }
+    await changed(platform, "PARKED", { max_bytes: 1 });
+    const gauge = async (name: string) => {
+      const metrics = String((await posthorn.api("GET", "/metrics")).body).split("\n");
+      return Number(metrics.find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
+    };
+    const stores = async () => [await gauge("posthorn_publishes_pending"), await gauge("posthorn_publishes_waiting")];
+
+    for (let n = 0; n < 12; n++) await bus.publish("issue.created", event(n));
+    await bus.publish("project.created", event(12));
+    await eventually(async () => (await gauge('posthorn_messages_in_hand{stream="events"}')) === 12);
+    await bus.publish("comment.created", event(13));
+    await receiver.waitFor(2);
+    expect(numbers(receiver).sort()).toEqual([12, 13]);
+    await eventually(async () => expect(await stores()).toEqual([256, 400 - 256]));
+
+    // What waits to be stored is left to the next process, which gets its events after their consumer's ack_wait: 30 s.
+    expect(await posthorn.end()).toBe(1);
+    await changed(platform, "PARKED", { max_bytes: -1 });
+    const next = await platform.start(settings);
+    await eventually(async () => (await manager.streams.info(stream("PARKED"))).state.messages === 480);
+    expect(await next.end()).toBe(0);
+  });
+});
+
+describe.concurrent("a server that was killed", () => {
+  test("or whose consumer is stalled, is not stalled for ever", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, prefix, receiver } = platform;
+    const events = platform.stream("EVENTS");
+    // What is asked of the consumer is asked of one that has nothing: it is alive, and hands nothing out.
+    await manager.streams.add({ name: `NOTHING-${prefix}`, subjects: [`${prefix}.nothing`] });
+    await manager.consumers.add(`NOTHING-${prefix}`, { durable_name: "none", ack_policy: AckPolicy.Explicit });
+    const proxy = await startTcpProxy(nats.port);
+    stopping.push(proxy.stop);
+    const asking = `$JS.API.CONSUMER.MSG.NEXT.${events}.posthorn-events`;
+    proxy.divert(asking, `$JS.API.CONSUMER.MSG.NEXT.NOTHING-${prefix}.none`);
+    const posthorn = await platform.start({}, { nats: through(proxy, "nats") });
+    await posthorn.install({ webhook_url: receiver.url });
+    const { created } = await manager.consumers.info(events, "posthorn-events");
+    await bus.publish("issue.created", event());
+
+    // Two checks find it, each after 10 s without a message.
+    await eventually(() => posthorn.log.some(({ message }) => message === "stalled consumer recreated"));
+    proxy.divert(asking, null);
+    // Whoever asks a consumer is told that it was deleted.
+    await manager.consumers.delete(`NOTHING-${prefix}`, "none");
+    await receiver.waitFor(1);
+    await eventually(async () => {
+      const info = await manager.consumers.info(events, "posthorn-events");
+      return info.created !== created && info.num_pending + info.num_ack_pending === 0;
+    });
+    await posthorn.end();
+    expect(receiver.requests).toHaveLength(1);
+  });
+
+  test("and brings back what was acknowledged, or forgets who holds it, makes nobody get it twice", async () => {
+    const own = await startNatsServer();
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const bus = await connectBus(own, prefix);
+    const manager = await bus.connection.jetstreamManager();
+    const receiver = await startReceiver();
+    stopping.push(bus.close, receiver.stop, own.stop);
+    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
+    const posthorn = await startPosthornHere({ nats: own, redis: redisServer, prefix, settings });
+    const seen = new Set<string>();
+    receiver.behave((request, response) => {
+      const id = String(request.headers["webhook-id"]);
+      response.writeHead(seen.has(id) ? 200 : 500).end();
+      seen.add(id);
+    });
+    const retries: Msg[] = [];
+    bus.connection.subscribe(`${prefix}.retries.>`, { callback: (_, message) => void retries.push(message) });
+    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1], max_in_flight: 1_000 });
+    const count = 100;
+    for (let n = 0; n < count; n++) void bus.publish("issue.created", event(n));
+    await receiver.waitFor(2 * count);
+    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="retries"} 0'));
+    await own.kill();
+    await own.restart();
+    const stored = async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages;
+    // Some servers have the messages still, and consumers that do not know of them.
+    await eventually(async () => (await stored()) === 0);
+    const skipped = async () =>
+      Number(/^posthorn_deliveries_skipped_total (\d+)$/m.exec((await posthorn.api("GET", "/metrics")).body)?.[1] ?? 0);
+
+    // And whatever this one did: all that was acknowledged is back, the same bytes under the same subjects.
+    const before = await skipped();
+    const acknowledged = retries.splice(0);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(count);
+    for (const { subject, data } of acknowledged) await bus.jetStream.publish(subject, data);
+    await eventually(async () => (await skipped()) >= before + acknowledged.length && (await stored()) === 0);
+    expect(receiver.requests).toHaveLength(2 * count);
+    await posthorn.end();
+  });
+});
+
+describe.concurrent("a large fan-out", () => {
+  const INSTALLATIONS = 700;
+  const LARGEST_PART = 320;
+
+  test("is stored in batches and dealt out, also when the process is killed in the middle, while other events continue", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver, manager } = platform;
+    const first = await platform.startProcess({ POSTHORN_MAX_IN_FLIGHT: "16" });
+    const { uuid: small } = await first.install({ webhook_url: receiver.url, organization_id: "small", max_in_flight: 8 });
+    const uuids = Array.from({ length: INSTALLATIONS }, () => randomUUID());
+    const bucket = await bus.jetStream.views.kv(`${platform.prefix}-registry`);
+    const record = (await bucket.get(`installation.${small}`))?.json<object>();
+    await Promise.all(
+      uuids.map((uuid) => bucket.put(`installation.${uuid}`, JSON.stringify({ ...record, uuid, organization_id: "large" }))),
+    );
+    await eventually(
+      async () => (await first.api("GET", "/v1/installations?organization_id=large&limit=1000")).body.items.length === INSTALLATIONS,
+    );
+    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 2));
+
+    await bus.publish("issue.created", { id: "large", organization_id: "large", data: {} });
+    await bus.publish("issue.created", { id: "small", organization_id: "small", data: {} });
+    await receiver.waitFor(100);
+    // The parts that it has come again after their consumer's ack_wait: 10 s.
+    await first.end("SIGKILL");
+    const second = await platform.start();
+    const wanted = new Set([...uuids.map((uuid) => deliveryIdOf("large", uuid))]);
+    await eventually(() => {
+      for (const { headers } of receiver.requests) wanted.delete(String(headers["webhook-id"]));
+      return wanted.size === 0;
+    });
+    for (const stream of ["RETRIES", "PARKED"] as const) {
+      await eventually(async () => (await manager.streams.info(platform.stream(stream))).state.messages === 0);
+    }
+    // A crash repeats at most what one part had not marked yet.
+    expect(receiver.requests.length).toBeLessThanOrEqual(INSTALLATIONS + 1 + LARGEST_PART);
+    expect((await second.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+    await second.end();
+  });
+});
+
+describe.concurrent("a consumer that vanishes", () => {
+  test("while Posthorn is down starts at the saved floor, not at the oldest event", async () => {
+    const platform = await aPlatform();
+    const first = await platform.start();
+    const { slug } = await first.install({ webhook_url: platform.receiver.url });
+    for (let n = 0; n < 5; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(5);
+    const bucket = await platform.bus.jetStream.views.kv(`${platform.prefix}-registry`);
+    // It is saved every 10 s.
+    await eventually(async () => (await bucket.get("ack-floor.events"))?.json<{ sequence: number }>().sequence === 5);
+    await first.end();
+    await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");
+    // Not even the marks are needed for that. Those of the tests beside this one stay.
+    const marks = await redis.keys(`*{${slug}}*`);
+    expect(marks.length).toBeGreaterThan(0);
+    await redis.del(...marks);
+    await platform.bus.publish("issue.created", event(5));
+    const second = await platform.start();
+    await platform.receiver.waitFor(6);
+    const { config } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+    expect(config).toMatchObject({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: 6 });
+    await second.end();
+    expect(numbers(platform.receiver).sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test("while Posthorn runs is recreated; nothing is lost and nothing comes twice", async () => {
+    const platform = await aPlatform();
+    const posthorn = await platform.start();
+    await posthorn.install({ webhook_url: platform.receiver.url });
+    for (let n = 0; n < 20; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(20);
+    await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");
+    for (let n = 20; n < 40; n++) await platform.bus.publish("issue.created", event(n));
+    await platform.receiver.waitFor(40);
+    expect(numbers(platform.receiver).sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n));
+    await posthorn.end();
+  });
+
+  test("of a first-ever start is made for all events that there are", async () => {
+    const platform = await aPlatform();
+    await platform.manager.streams.add({
+      name: platform.stream("EVENTS"),
+      subjects: [`${platform.prefix}.events.*.*`],
+      duplicate_window: nanos(600_000),
+    });
+    await platform.bus.publish("issue.created", event(1));
+    const posthorn = await platform.start();
+    await eventually(async () => {
+      const { ack_floor } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
+      return ack_floor.stream_seq === 1;
+    });
+    await posthorn.end();
+  });
+});
+
+describe.concurrent("streams that refuse", () => {
+  test("do not keep a caller waiting, and what was answered with 503 is not made later", async () => {
+    const platform = await aPlatform();
+    const { bus, receiver } = platform;
+    const posthorn = await platform.start();
+    receiver.behave(answer(422));
+    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url });
+    await bus.publish("issue.created", event());
+    const [letter] = await platform.deadLetters(posthorn, 1);
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await bus.publish("issue.created", event(2));
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("PARKED"))).state.messages === 1);
+    await changed(platform, "RETRIES", { max_bytes: 1 });
+    await changed(platform, "DEAD_LETTERS", { max_msgs: 1, discard: "new" });
+
+    const [resent, replayed, all, discarded] = await Promise.all([
+      posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`),
+      posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`),
+      posthorn.api("POST", "/v1/dead-letters/replay", { app: slug }),
+      posthorn.api("POST", `/v1/installations/${uuid}/discard`),
+    ]);
+    const refused = (stream: string) => ({ status: 503, code: "STREAM_REFUSED", detail: expect.stringMatching(`^the ${stream} stream`) });
+    expect(resent.body).toMatchObject(refused("retries"));
+    expect(replayed.body).toMatchObject(refused("retries"));
+    expect(discarded.body).toMatchObject(refused("dead-letters"));
+    const replay = await eventually(async () => {
+      const { body } = await posthorn.api("GET", `/v1/dead-letters/replays/${all.body.replay_id}`);
+      return body.state !== "running" && body;
+    });
+    expect(replay).toMatchObject({ state: "failed", replayed: 0, error: expect.stringMatching("^the retries stream") });
+    expect((await posthorn.api("GET", "/metrics")).body).toContain("posthorn_publishes_pending 0\n");
+    await platform.deadLetters(posthorn, 1);
+
+    await changed(platform, "RETRIES", { max_bytes: -1 });
+    receiver.behave(answer(200));
+    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
+    expect((await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`)).status).toBe(202);
+    await receiver.waitFor(3);
+    expect(await posthorn.end()).toBe(0);
+    expect(numbers(receiver)).toHaveLength(3);
+  });
+
+  test("are distinguished: what another stream takes does not hide that one refuses, nor is it logged again", async () => {
+    const platform = await aPlatform();
+    const { bus, manager, receiver, stream } = platform;
+    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
+    receiver.behave(answer(500));
+    const { uuid } = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
+    await posthorn.install({ webhook_url: receiver.url, events: ["comment"], retry_schedule_s: [3_600] });
+    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
+    await changed(platform, "PARKED", { max_msgs: 1 });
+    for (let n = 0; n < 2; n++) await bus.publish("issue.created", event(n));
+    const streams = async () => (await posthorn.api("GET", "/readyz")).body.checks.streams;
+    await eventually(async () => (await streams()).ok === false);
+    for (let n = 2; n < 12; n++) {
+      await bus.publish("comment.created", event(n));
+      await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === n - 1);
+      // At first it has refused one, then the look at the stream names its limit.
+      const detail = expect.stringMatching(/^(refusing messages: parked|stream T_\w+_PARKED is full: max_msgs: 1)$/);
+      expect(await streams()).toEqual({ ok: false, required: true, detail });
+    }
+    const metrics = String((await posthorn.api("GET", "/metrics")).body);
+    expect(metrics).toContain('posthorn_stream_refusing{stream="parked"} 1');
+    expect(metrics).toContain('posthorn_stream_refusing{stream="retries"} 0');
+    expect(posthorn.log.filter(({ message }) => String(message).startsWith("stream refuses"))).toHaveLength(1);
+    await changed(platform, "PARKED", { max_msgs: -1 });
+    await eventually(async () => (await streams()).ok);
+    // A look at the stream may be what says so, before what was refused is stored.
+    await eventually(async () => (await manager.streams.info(stream("PARKED"))).state.messages === 2);
+    expect(await posthorn.end()).toBe(0);
+  });
+
+  test.for([
+    ["RETRIES", "none"],
+    ["PARKED", "installation"],
+  ] as const)(
+    "turn a delivery that is too large for %s into a dead letter after one attempt, cut to what fits there (order_by: %s)",
+    async ([of, order_by], { expect }) => {
+      const platform = await aPlatform();
+      const { bus, receiver } = platform;
+      const posthorn = await platform.start();
+      receiver.behave(answer(500));
+      const { uuid } = await posthorn.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [3_600] });
+      await changed(platform, of, { max_msg_size: 20_000 });
+      await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
+      const large = { ...event(), data: { n: 1, text: "é".repeat(30_000) } };
+      await bus.publish("issue.created", large);
+      const [letter] = await platform.deadLetters(posthorn, 1);
+      expect(letter).toMatchObject({
+        ...{ reason: "overflow", error: expect.stringMatching(/found 6\d{4} bytes, wanted no more than the stream's max_msg_size/) },
+        ...{ delivery_id: deliveryIdOf("e-1", uuid), attempts: [{ attempt: 1, response_code: 500 }] },
+        ...{ body_cut: true, body_bytes: Buffer.byteLength(JSON.stringify(large.data)), event: { id: "e-1", data: {} } },
+        body: expect.stringMatching(/^\{"n":1,"text":"é{3000,}$/),
+      });
+      const replayed = await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`);
+      expect(replayed).toMatchObject({ status: 409, body: { detail: expect.stringContaining("it was cut to fit") } });
+
+      // The next ones are not held up.
+      receiver.behave(answer(200));
+      await bus.publish("issue.created", event(2));
+      await receiver.waitFor(2);
+      expect(numbers(receiver)).toEqual([1, 2]);
+      const resent = await posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`);
+      expect(resent.body).toMatchObject({ status: 413, code: "TOO_LARGE" });
+      expect((await posthorn.api("GET", "/readyz")).body.checks.streams.ok).toBe(true);
+      expect(await posthorn.end()).toBe(0);
+    },
+  );
+});
+
+describe.concurrent("after NATS was down", () => {
+  test("nothing is handled before it is known who was installed meanwhile", async () => {
+    const platform = await aPlatform();
+    const { bus, prefix, receiver } = platform;
+    const proxy = await startTcpProxy(nats.port);
+    const cutOff = await platform.start({}, { nats: through(proxy, "nats") });
+    const other = await platform.start();
+    await proxy.stop();
+    await eventually(async () => (await cutOff.api("GET", "/readyz")).status === 503);
+
+    // So many changes that the watch needs a while to catch up.
+    const bucket = await bus.jetStream.views.kv(`${prefix}-registry`);
+    for (let n = 0; n < 20; n++)
+      await Promise.all(Array.from({ length: 250 }, (_, at) => bucket.put(`noise.${n}-${at}`, "x".repeat(1_000))));
+    receiver.behave(answer(500));
+    await other.install({ webhook_url: receiver.url, retry_schedule_s: [1] });
+    await bus.publish("issue.created", event());
+    await receiver.waitFor(1);
+    await eventually(async () => (await platform.manager.streams.info(platform.stream("RETRIES"))).state.messages === 1);
+    await other.end();
+    // The retry is due when the link comes back.
+    const storedAt = Date.now();
+    await eventually(() => Date.now() - storedAt > 2_000);
+    receiver.behave(answer(200));
+    const again = await startTcpProxy(nats.port, proxy.port);
+    stopping.push(again.stop);
+    await receiver.waitFor(2);
+    await platform.deadLetters(cutOff, 0);
+    expect(await cutOff.end()).toBe(0);
+  });
+});
+
 describe.concurrent("a message that keeps killing the process", () => {
   test("goes to dead letters before it is touched again, and a replay delivers it", async () => {
     const platform = await aPlatform();
@@ -258,60 +608,6 @@ describe.concurrent("dead letters that are replayed by several at the same time"
   });
 });
 
-describe.concurrent("a consumer that vanishes", () => {
-  test("while Posthorn runs is recreated; nothing is lost and nothing comes twice", async () => {
-    const platform = await aPlatform();
-    const posthorn = await platform.start();
-    await posthorn.install({ webhook_url: platform.receiver.url });
-    for (let n = 0; n < 20; n++) await platform.bus.publish("issue.created", event(n));
-    await platform.receiver.waitFor(20);
-    await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");
-    for (let n = 20; n < 40; n++) await platform.bus.publish("issue.created", event(n));
-    await platform.receiver.waitFor(40);
-    expect(numbers(platform.receiver).sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n));
-    await posthorn.end();
-  });
-
-  test("while Posthorn is down starts at the saved floor, not at the oldest event", async () => {
-    const platform = await aPlatform();
-    const first = await platform.start();
-    const { slug } = await first.install({ webhook_url: platform.receiver.url });
-    for (let n = 0; n < 5; n++) await platform.bus.publish("issue.created", event(n));
-    await platform.receiver.waitFor(5);
-    const bucket = await platform.bus.jetStream.views.kv(`${platform.prefix}-registry`);
-    await eventually(async () => (await bucket.get("ack-floor.events"))?.json<{ sequence: number }>().sequence === 5);
-    await first.end();
-    await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");
-    // Not even the marks are needed for that. Those of the tests beside this one stay.
-    const marks = await redis.keys(`*{${slug}}*`);
-    expect(marks.length).toBeGreaterThan(0);
-    await redis.del(...marks);
-    await platform.bus.publish("issue.created", event(5));
-    const second = await platform.start();
-    await platform.receiver.waitFor(6);
-    const { config } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
-    expect(config).toMatchObject({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: 6 });
-    await second.end();
-    expect(numbers(platform.receiver).sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
-  });
-
-  test("of a first-ever start is made for all events that there are", async () => {
-    const platform = await aPlatform();
-    await platform.manager.streams.add({
-      name: platform.stream("EVENTS"),
-      subjects: [`${platform.prefix}.events.*.*`],
-      duplicate_window: nanos(600_000),
-    });
-    await platform.bus.publish("issue.created", event(1));
-    const posthorn = await platform.start();
-    await eventually(async () => {
-      const { ack_floor } = await platform.manager.consumers.info(platform.stream("EVENTS"), "posthorn-events");
-      return ack_floor.stream_seq === 1;
-    });
-    await posthorn.end();
-  });
-});
-
 describe.concurrent("a stream that refuses", () => {
   test("holds its source back, says so in readiness, and continues when it takes messages again", async () => {
     const platform = await aPlatform();
@@ -337,155 +633,6 @@ describe.concurrent("a stream that refuses", () => {
     await eventually(async () => (await posthorn.api("GET", "/readyz")).status === 200);
     expect(await posthorn.end()).toBe(0);
   });
-});
-
-describe.concurrent("many events for many", () => {
-  test("have a bounded number of deliveries under way, while those for few and for an ordered app continue; a stop loses none of them", async () => {
-    const platform = await aPlatform();
-    const { bus, manager, receiver, stream } = platform;
-    // 32 deliveries for each event that may be held: those of ten events here.
-    const settings = { POSTHORN_MAX_IN_FLIGHT: "12", POSTHORN_DRAIN_TIMEOUT: "1s" };
-    const posthorn = await platform.start(settings);
-    const many = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
-    await posthorn.install({ webhook_url: receiver.url, events: ["comment"] });
-    await posthorn.install({ webhook_url: receiver.url, events: ["project"], ordered: true });
-    const uuids = [many.uuid, ...Array.from({ length: 39 }, () => randomUUID())];
-    for (const uuid of uuids) {
-      await posthorn.api("PUT", `/v1/installations/${uuid}`, { app: many.slug, organization_id: "42", allow_duplicate: true });
-      await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
-    }
-    await changed(platform, "PARKED", { max_bytes: 1 });
-    const gauge = async (name: string) => {
-      const metrics = String((await posthorn.api("GET", "/metrics")).body).split("\n");
-      return Number(metrics.find((line) => line.startsWith(`${name} `))?.split(" ")[1]);
-    };
-    const stores = async () => [await gauge("posthorn_publishes_pending"), await gauge("posthorn_publishes_waiting")];
-
-    for (let n = 0; n < 12; n++) await bus.publish("issue.created", event(n));
-    await bus.publish("project.created", event(12));
-    await eventually(async () => (await gauge('posthorn_messages_in_hand{stream="events"}')) === 12);
-    await bus.publish("comment.created", event(13));
-    await receiver.waitFor(2);
-    expect(numbers(receiver).sort()).toEqual([12, 13]);
-    await eventually(async () => expect(await stores()).toEqual([256, 400 - 256]));
-
-    // What waits to be stored is left to the next process.
-    expect(await posthorn.end()).toBe(1);
-    await changed(platform, "PARKED", { max_bytes: -1 });
-    const next = await platform.start(settings);
-    await eventually(async () => (await manager.streams.info(stream("PARKED"))).state.messages === 480);
-    expect(await next.end()).toBe(0);
-  });
-});
-
-describe.concurrent("streams that refuse", () => {
-  test("are distinguished: what another stream takes does not hide that one refuses, nor is it logged again", async () => {
-    const platform = await aPlatform();
-    const { bus, manager, receiver, stream } = platform;
-    const posthorn = await platform.start({ POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" });
-    receiver.behave(answer(500));
-    const { uuid } = await posthorn.install({ webhook_url: receiver.url, events: ["issue"] });
-    await posthorn.install({ webhook_url: receiver.url, events: ["comment"], retry_schedule_s: [3_600] });
-    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
-    await changed(platform, "PARKED", { max_msgs: 1 });
-    for (let n = 0; n < 2; n++) await bus.publish("issue.created", event(n));
-    const streams = async () => (await posthorn.api("GET", "/readyz")).body.checks.streams;
-    await eventually(async () => (await streams()).ok === false);
-    for (let n = 2; n < 12; n++) {
-      await bus.publish("comment.created", event(n));
-      await eventually(async () => (await manager.streams.info(stream("RETRIES"))).state.messages === n - 1);
-      // At first it has refused one, then the look at the stream names its limit.
-      const detail = expect.stringMatching(/^(refusing messages: parked|stream T_\w+_PARKED is full: max_msgs: 1)$/);
-      expect(await streams()).toEqual({ ok: false, required: true, detail });
-    }
-    const metrics = String((await posthorn.api("GET", "/metrics")).body);
-    expect(metrics).toContain('posthorn_stream_refusing{stream="parked"} 1');
-    expect(metrics).toContain('posthorn_stream_refusing{stream="retries"} 0');
-    expect(posthorn.log.filter(({ message }) => String(message).startsWith("stream refuses"))).toHaveLength(1);
-    await changed(platform, "PARKED", { max_msgs: -1 });
-    await eventually(async () => (await streams()).ok);
-    // A look at the stream may be what says so, before what was refused is stored.
-    await eventually(async () => (await manager.streams.info(stream("PARKED"))).state.messages === 2);
-    expect(await posthorn.end()).toBe(0);
-  });
-
-  test("do not keep a caller waiting, and what was answered with 503 is not made later", async () => {
-    const platform = await aPlatform();
-    const { bus, receiver } = platform;
-    const posthorn = await platform.start();
-    receiver.behave(answer(422));
-    const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url });
-    await bus.publish("issue.created", event());
-    const [letter] = await platform.deadLetters(posthorn, 1);
-    await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
-    await bus.publish("issue.created", event(2));
-    await eventually(async () => (await platform.manager.streams.info(platform.stream("PARKED"))).state.messages === 1);
-    await changed(platform, "RETRIES", { max_bytes: 1 });
-    await changed(platform, "DEAD_LETTERS", { max_msgs: 1, discard: "new" });
-
-    const [resent, replayed, all, discarded] = await Promise.all([
-      posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`),
-      posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`),
-      posthorn.api("POST", "/v1/dead-letters/replay", { app: slug }),
-      posthorn.api("POST", `/v1/installations/${uuid}/discard`),
-    ]);
-    const refused = (stream: string) => ({ status: 503, code: "STREAM_REFUSED", detail: expect.stringMatching(`^the ${stream} stream`) });
-    expect(resent.body).toMatchObject(refused("retries"));
-    expect(replayed.body).toMatchObject(refused("retries"));
-    expect(discarded.body).toMatchObject(refused("dead-letters"));
-    const replay = await eventually(async () => {
-      const { body } = await posthorn.api("GET", `/v1/dead-letters/replays/${all.body.replay_id}`);
-      return body.state !== "running" && body;
-    });
-    expect(replay).toMatchObject({ state: "failed", replayed: 0, error: expect.stringMatching("^the retries stream") });
-    expect((await posthorn.api("GET", "/metrics")).body).toContain("posthorn_publishes_pending 0\n");
-    await platform.deadLetters(posthorn, 1);
-
-    await changed(platform, "RETRIES", { max_bytes: -1 });
-    receiver.behave(answer(200));
-    await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
-    expect((await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`)).status).toBe(202);
-    await receiver.waitFor(3);
-    expect(await posthorn.end()).toBe(0);
-    expect(numbers(receiver)).toHaveLength(3);
-  });
-
-  test.for([
-    ["RETRIES", "none"],
-    ["PARKED", "installation"],
-  ] as const)(
-    "turn a delivery that is too large for %s into a dead letter after one attempt, cut to what fits there (order_by: %s)",
-    async ([of, order_by], { expect }) => {
-      const platform = await aPlatform();
-      const { bus, receiver } = platform;
-      const posthorn = await platform.start();
-      receiver.behave(answer(500));
-      const { uuid } = await posthorn.install({ webhook_url: receiver.url, order_by, retry_schedule_s: [3_600] });
-      await changed(platform, of, { max_msg_size: 20_000 });
-      await changed(platform, "DEAD_LETTERS", { max_msg_size: 16_384 });
-      const large = { ...event(), data: { n: 1, text: "é".repeat(30_000) } };
-      await bus.publish("issue.created", large);
-      const [letter] = await platform.deadLetters(posthorn, 1);
-      expect(letter).toMatchObject({
-        ...{ reason: "overflow", error: expect.stringMatching(/found 6\d{4} bytes, wanted no more than the stream's max_msg_size/) },
-        ...{ delivery_id: deliveryIdOf("e-1", uuid), attempts: [{ attempt: 1, response_code: 500 }] },
-        ...{ body_cut: true, body_bytes: Buffer.byteLength(JSON.stringify(large.data)), event: { id: "e-1", data: {} } },
-        body: expect.stringMatching(/^\{"n":1,"text":"é{3000,}$/),
-      });
-      const replayed = await posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`);
-      expect(replayed).toMatchObject({ status: 409, body: { detail: expect.stringContaining("it was cut to fit") } });
-
-      // The next ones are not held up.
-      receiver.behave(answer(200));
-      await bus.publish("issue.created", event(2));
-      await receiver.waitFor(2);
-      expect(numbers(receiver)).toEqual([1, 2]);
-      const resent = await posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`);
-      expect(resent.body).toMatchObject({ status: 413, code: "TOO_LARGE" });
-      expect((await posthorn.api("GET", "/readyz")).body.checks.streams.ok).toBe(true);
-      expect(await posthorn.end()).toBe(0);
-    },
-  );
 });
 
 describe.concurrent("a replay", () => {
@@ -607,38 +754,6 @@ describe.concurrent("while NATS is down", () => {
   });
 });
 
-describe.concurrent("after NATS was down", () => {
-  test("nothing is handled before it is known who was installed meanwhile", async () => {
-    const platform = await aPlatform();
-    const { bus, prefix, receiver } = platform;
-    const proxy = await startTcpProxy(nats.port);
-    const cutOff = await platform.start({}, { nats: through(proxy, "nats") });
-    const other = await platform.start();
-    await proxy.stop();
-    await eventually(async () => (await cutOff.api("GET", "/readyz")).status === 503);
-
-    // So many changes that the watch needs a while to catch up.
-    const bucket = await bus.jetStream.views.kv(`${prefix}-registry`);
-    for (let n = 0; n < 20; n++)
-      await Promise.all(Array.from({ length: 250 }, (_, at) => bucket.put(`noise.${n}-${at}`, "x".repeat(1_000))));
-    receiver.behave(answer(500));
-    await other.install({ webhook_url: receiver.url, retry_schedule_s: [1] });
-    await bus.publish("issue.created", event());
-    await receiver.waitFor(1);
-    await eventually(async () => (await platform.manager.streams.info(platform.stream("RETRIES"))).state.messages === 1);
-    await other.end();
-    // The retry is due when the link comes back.
-    const storedAt = Date.now();
-    await eventually(() => Date.now() - storedAt > 2_000);
-    receiver.behave(answer(200));
-    const again = await startTcpProxy(nats.port, proxy.port);
-    stopping.push(again.stop);
-    await receiver.waitFor(2);
-    await platform.deadLetters(cutOff, 0);
-    expect(await cutOff.end()).toBe(0);
-  });
-});
-
 describe.concurrent("while NATS and Redis say nothing", () => {
   test("what waits for them shows as a metric, and is gone when they are back", async () => {
     const platform = await aPlatform();
@@ -676,116 +791,5 @@ describe.concurrent("while NATS and Redis say nothing", () => {
     });
     expect(await posthorn.end()).toBe(0);
     expect(receiver.requests).toHaveLength(3);
-  });
-});
-
-describe.concurrent("a large fan-out", () => {
-  const INSTALLATIONS = 700;
-  const LARGEST_PART = 320;
-
-  test("is stored in batches and dealt out, also when the process is killed in the middle, while other events continue", async () => {
-    const platform = await aPlatform();
-    const { bus, receiver, manager } = platform;
-    const first = await platform.startProcess({ POSTHORN_MAX_IN_FLIGHT: "16" });
-    const { uuid: small } = await first.install({ webhook_url: receiver.url, organization_id: "small", max_in_flight: 8 });
-    const uuids = Array.from({ length: INSTALLATIONS }, () => randomUUID());
-    const bucket = await bus.jetStream.views.kv(`${platform.prefix}-registry`);
-    const record = (await bucket.get(`installation.${small}`))?.json<object>();
-    await Promise.all(
-      uuids.map((uuid) => bucket.put(`installation.${uuid}`, JSON.stringify({ ...record, uuid, organization_id: "large" }))),
-    );
-    await eventually(
-      async () => (await first.api("GET", "/v1/installations?organization_id=large&limit=1000")).body.items.length === INSTALLATIONS,
-    );
-    receiver.behave((_request, response) => void setTimeout(() => response.end("ok"), 2));
-
-    await bus.publish("issue.created", { id: "large", organization_id: "large", data: {} });
-    await bus.publish("issue.created", { id: "small", organization_id: "small", data: {} });
-    await receiver.waitFor(100);
-    await first.end("SIGKILL");
-    const second = await platform.start();
-    const wanted = new Set([...uuids.map((uuid) => deliveryIdOf("large", uuid))]);
-    await eventually(() => {
-      for (const { headers } of receiver.requests) wanted.delete(String(headers["webhook-id"]));
-      return wanted.size === 0;
-    });
-    for (const stream of ["RETRIES", "PARKED"] as const) {
-      await eventually(async () => (await manager.streams.info(platform.stream(stream))).state.messages === 0);
-    }
-    // A crash repeats at most what one part had not marked yet.
-    expect(receiver.requests.length).toBeLessThanOrEqual(INSTALLATIONS + 1 + LARGEST_PART);
-    expect((await second.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
-    await second.end();
-  });
-});
-
-describe.concurrent("a server that was killed", () => {
-  test("and brings back what was acknowledged, or forgets who holds it, makes nobody get it twice", async () => {
-    const own = await startNatsServer();
-    const prefix = `t-${randomUUID().slice(0, 8)}`;
-    const bus = await connectBus(own, prefix);
-    const manager = await bus.connection.jetstreamManager();
-    const receiver = await startReceiver();
-    stopping.push(bus.close, receiver.stop, own.stop);
-    const settings = { POSTHORN_CIRCUIT_MIN_ATTEMPTS: "100000" };
-    const posthorn = await startPosthornHere({ nats: own, redis: redisServer, prefix, settings });
-    const seen = new Set<string>();
-    receiver.behave((request, response) => {
-      const id = String(request.headers["webhook-id"]);
-      response.writeHead(seen.has(id) ? 200 : 500).end();
-      seen.add(id);
-    });
-    const retries: Msg[] = [];
-    bus.connection.subscribe(`${prefix}.retries.>`, { callback: (_, message) => void retries.push(message) });
-    await posthorn.install({ webhook_url: receiver.url, retry_schedule_s: [0.1], max_in_flight: 1_000 });
-    const count = 100;
-    for (let n = 0; n < count; n++) void bus.publish("issue.created", event(n));
-    await receiver.waitFor(2 * count);
-    await eventually(async () => (await posthorn.api("GET", "/metrics")).body.includes('posthorn_messages_in_hand{stream="retries"} 0'));
-    await own.kill();
-    await own.restart();
-    const stored = async () => (await manager.streams.info(`${prefix}_RETRIES`.toUpperCase().replaceAll("-", "_"))).state.messages;
-    // Some servers have the messages still, and consumers that do not know of them.
-    await eventually(async () => (await stored()) === 0);
-    const skipped = async () =>
-      Number(/^posthorn_deliveries_skipped_total (\d+)$/m.exec((await posthorn.api("GET", "/metrics")).body)?.[1] ?? 0);
-
-    // And whatever this one did: all that was acknowledged is back, the same bytes under the same subjects.
-    const before = await skipped();
-    const acknowledged = retries.splice(0);
-    expect(acknowledged.length).toBeGreaterThanOrEqual(count);
-    for (const { subject, data } of acknowledged) await bus.jetStream.publish(subject, data);
-    await eventually(async () => (await skipped()) >= before + acknowledged.length && (await stored()) === 0);
-    expect(receiver.requests).toHaveLength(2 * count);
-    await posthorn.end();
-  });
-
-  test("or whose consumer is stalled, is not stalled for ever", async () => {
-    const platform = await aPlatform();
-    const { bus, manager, prefix, receiver } = platform;
-    const events = platform.stream("EVENTS");
-    // What is asked of the consumer is asked of one that has nothing: it is alive, and hands nothing out.
-    await manager.streams.add({ name: `NOTHING-${prefix}`, subjects: [`${prefix}.nothing`] });
-    await manager.consumers.add(`NOTHING-${prefix}`, { durable_name: "none", ack_policy: AckPolicy.Explicit });
-    const proxy = await startTcpProxy(nats.port);
-    stopping.push(proxy.stop);
-    const asking = `$JS.API.CONSUMER.MSG.NEXT.${events}.posthorn-events`;
-    proxy.divert(asking, `$JS.API.CONSUMER.MSG.NEXT.NOTHING-${prefix}.none`);
-    const posthorn = await platform.start({}, { nats: through(proxy, "nats") });
-    await posthorn.install({ webhook_url: receiver.url });
-    const { created } = await manager.consumers.info(events, "posthorn-events");
-    await bus.publish("issue.created", event());
-
-    await eventually(() => posthorn.log.some(({ message }) => message === "stalled consumer recreated"));
-    proxy.divert(asking, null);
-    // Whoever asks a consumer is told that it was deleted.
-    await manager.consumers.delete(`NOTHING-${prefix}`, "none");
-    await receiver.waitFor(1);
-    await eventually(async () => {
-      const info = await manager.consumers.info(events, "posthorn-events");
-      return info.created !== created && info.num_pending + info.num_ack_pending === 0;
-    });
-    await posthorn.end();
-    expect(receiver.requests).toHaveLength(1);
   });
 });
