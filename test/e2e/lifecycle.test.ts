@@ -20,7 +20,22 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop()]);
 });
 
-describe("a start", () => {
+describe.concurrent("a start", () => {
+  // Their time-out is five seconds, so that a slow machine has begun to wait by then.
+  test.each(["POSTHORN_NATS_URL", "POSTHORN_REDIS_URL"])(
+    "without a server behind %s waits, says so and gives up after a setting",
+    async (name) => {
+      const scheme = name.includes("NATS") ? "nats" : "redis";
+      const url = `${scheme}://127.0.0.1:${await freePort()}`;
+      const { log, fault } = await failToStartHere({ nats, redis, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "5s" } });
+      expect(log.map(({ message }) => message)).toContain(scheme === "nats" ? "waiting for NATS" : "waiting for Redis");
+      expect(fault).toMatchObject({
+        retryable: true,
+        message: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 5000 ms`)),
+      });
+    },
+  );
+
   test("with wrong settings prints every problem and exits with 78", async () => {
     const posthorn = await startPosthorn({
       nats,
@@ -38,20 +53,6 @@ describe("a start", () => {
     );
     expect(posthorn.log).toEqual([]);
   });
-
-  test.concurrent.each(["POSTHORN_NATS_URL", "POSTHORN_REDIS_URL"])(
-    "without a server behind %s waits, says so and gives up after a setting",
-    async (name) => {
-      const scheme = name.includes("NATS") ? "nats" : "redis";
-      const url = `${scheme}://127.0.0.1:${await freePort()}`;
-      const { log, fault } = await failToStartHere({ nats, redis, settings: { [name]: url, POSTHORN_STARTUP_TIMEOUT: "5s" } });
-      expect(log.map(({ message }) => message)).toContain(scheme === "nats" ? "waiting for NATS" : "waiting for Redis");
-      expect(fault).toMatchObject({
-        retryable: true,
-        message: expect.stringMatching(new RegExp(`^${name}: no .* answered at ${url}.* within 5000 ms`)),
-      });
-    },
-  );
 
   test("on a port that is taken says which setting that is", async () => {
     const taken = await startReceiver(() => {});
@@ -89,7 +90,74 @@ describe("a start", () => {
   });
 });
 
-describe("a change of the encryption key", () => {
+describe.concurrent("readiness", () => {
+  test("says no while NATS takes too small messages, and events wait until it takes larger ones", async () => {
+    // The server reads it at each of its starts.
+    const environment = { MAX_PAYLOAD: "1048576" };
+    const [receiver, ownNats] = await Promise.all([startReceiver(), startNatsServer({ config: "max_payload: $MAX_PAYLOAD", environment })]);
+    const posthorn = await startPosthornHere({ nats: ownNats, redis });
+    await posthorn.install({ webhook_url: receiver.url });
+    const failing = await startReceiver(answer(500));
+    await posthorn.install({ webhook_url: failing.url, organization_id: "43", ordered: true, retry_schedule_s: [2, 3_600] });
+    const check = async () => (await posthorn.api("GET", "/readyz")).body.checks.nats as { ok: boolean; detail: string };
+    const usable = async (): Promise<string | undefined> =>
+      /^posthorn_dependency_up\{dependency="nats"\} (\d)$/m.exec(String((await posthorn.api("GET", "/metrics")).body))?.[1];
+    expect([(await check()).ok, await usable()]).toEqual([true, "1"]);
+    const earlier = await connectBus(ownNats, posthorn.prefix);
+    // Its retry could not be stored again after the restart.
+    await earlier.publish("issue.created", { id: "large", organization_id: "43", data: { text: "x".repeat(40_000) } });
+    await earlier.close();
+    const [{ receivedAt: failedAt } = { receivedAt: 0 }] = await failing.waitFor(1);
+
+    environment.MAX_PAYLOAD = "32768";
+    await ownNats.restart();
+    const problem = `max_payload of the server at 127.0.0.1:${ownNats.port}: found 32768, wanted 65536 or more`;
+    await eventually(async () => expect(await check()).toEqual({ ok: false, required: true, detail: problem }));
+    expect(await usable()).toBe("0");
+    expect(posthorn.log).toContainEqual(expect.objectContaining({ level: "error", message: "NATS can't be used", problem }));
+    const bus = await connectBus(ownNats, posthorn.prefix);
+    const { streams } = createSubjects(posthorn.prefix);
+    const looks = bus.connection.subscribe(`$JS.API.CONSUMER.INFO.${streams.events}.posthorn-events`, { max: 3 });
+    await bus.publish("issue.created", { id: "waits", organization_id: "42", data: {} });
+    // By then the event would have been pulled.
+    for await (const _ of looks);
+    await bus.close();
+    // The retry is due by Posthorn's clock.
+    await eventually(() => Date.now() > failedAt + 3_000);
+    expect([receiver.requests.length, failing.requests.length]).toEqual([0, 1]);
+
+    failing.behave(answer(200));
+    environment.MAX_PAYLOAD = "1048576";
+    await ownNats.restart();
+    await Promise.all([receiver.waitFor(1), failing.waitFor(2)]);
+    expect([await check(), await usable()]).toEqual([{ ok: true, required: true, detail: "connected" }, "1"]);
+    expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
+    expect(await posthorn.end()).toBe(0);
+    await Promise.all([receiver.stop(), failing.stop(), ownNats.stop()]);
+  });
+
+  test("says no while NATS is down and yes when it is back; Redis is not needed for it", async () => {
+    const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);
+    const posthorn = await startPosthornHere({ nats: ownNats, redis: ownRedis });
+    const ready = async () => {
+      const { status, body } = await posthorn.api("GET", "/readyz");
+      return { status, nats: body.checks.nats.ok as boolean, redis: body.checks.redis.ok as boolean };
+    };
+    expect(await ready()).toEqual({ status: 200, nats: true, redis: true });
+    await ownRedis.kill();
+    await eventually(async () => !(await ready()).redis);
+    expect((await ready()).status).toBe(200);
+    await ownNats.kill();
+    await eventually(async () => (await ready()).status === 503);
+    expect((await posthorn.api("GET", "/healthz")).status).toBe(200);
+    await Promise.all([ownNats.restart(), ownRedis.restart()]);
+    await eventually(async () => (await ready()).status === 200 && (await ready()).redis);
+    expect(await posthorn.end()).toBe(0);
+    await Promise.all([ownNats.stop(), ownRedis.stop()]);
+  });
+});
+
+describe.concurrent("a change of the encryption key", () => {
   const [k1, k2] = [`k1:${"a1".repeat(32)}`, `k2:${"b2".repeat(32)}`];
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   const withKeys = (settings: Record<string, string>) => ({ nats, redis, prefix, settings });
@@ -145,7 +213,7 @@ describe("a change of the encryption key", () => {
   });
 });
 
-describe("SIGTERM", () => {
+describe.concurrent("SIGTERM", () => {
   test("finishes what is in flight, writes its rows and exits with 0; the next process delivers the rest, nothing twice", async () => {
     const prefix = `t-${randomUUID().slice(0, 8)}`;
     // More than forty are not answered before the stop has begun.
@@ -254,7 +322,7 @@ describe("SIGTERM", () => {
   });
 });
 
-test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as PosthornProcess does", async (signal) => {
+test.concurrent.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as PosthornProcess does", async (signal) => {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const env = {
     ...plainEnvironment(),
@@ -275,71 +343,4 @@ test.each(["SIGTERM", "SIGINT"] as const)("npm start hands %s on, and ends as Po
   child.kill(signal);
   await ended;
   expect(output).toContain('"message":"stopped"');
-});
-
-describe("readiness", () => {
-  test("says no while NATS is down and yes when it is back; Redis is not needed for it", async () => {
-    const [ownNats, ownRedis] = await Promise.all([startNatsServer(), startRedisServer()]);
-    const posthorn = await startPosthornHere({ nats: ownNats, redis: ownRedis });
-    const ready = async () => {
-      const { status, body } = await posthorn.api("GET", "/readyz");
-      return { status, nats: body.checks.nats.ok as boolean, redis: body.checks.redis.ok as boolean };
-    };
-    expect(await ready()).toEqual({ status: 200, nats: true, redis: true });
-    await ownRedis.kill();
-    await eventually(async () => !(await ready()).redis);
-    expect((await ready()).status).toBe(200);
-    await ownNats.kill();
-    await eventually(async () => (await ready()).status === 503);
-    expect((await posthorn.api("GET", "/healthz")).status).toBe(200);
-    await Promise.all([ownNats.restart(), ownRedis.restart()]);
-    await eventually(async () => (await ready()).status === 200 && (await ready()).redis);
-    expect(await posthorn.end()).toBe(0);
-    await Promise.all([ownNats.stop(), ownRedis.stop()]);
-  });
-
-  test("says no while NATS takes too small messages, and events wait until it takes larger ones", async () => {
-    // The server reads it at each of its starts.
-    const environment = { MAX_PAYLOAD: "1048576" };
-    const [receiver, ownNats] = await Promise.all([startReceiver(), startNatsServer({ config: "max_payload: $MAX_PAYLOAD", environment })]);
-    const posthorn = await startPosthornHere({ nats: ownNats, redis });
-    await posthorn.install({ webhook_url: receiver.url });
-    const failing = await startReceiver(answer(500));
-    await posthorn.install({ webhook_url: failing.url, organization_id: "43", ordered: true, retry_schedule_s: [2, 3_600] });
-    const check = async () => (await posthorn.api("GET", "/readyz")).body.checks.nats as { ok: boolean; detail: string };
-    const usable = async (): Promise<string | undefined> =>
-      /^posthorn_dependency_up\{dependency="nats"\} (\d)$/m.exec(String((await posthorn.api("GET", "/metrics")).body))?.[1];
-    expect([(await check()).ok, await usable()]).toEqual([true, "1"]);
-    const earlier = await connectBus(ownNats, posthorn.prefix);
-    // Its retry could not be stored again after the restart.
-    await earlier.publish("issue.created", { id: "large", organization_id: "43", data: { text: "x".repeat(40_000) } });
-    await earlier.close();
-    const [{ receivedAt: failedAt } = { receivedAt: 0 }] = await failing.waitFor(1);
-
-    environment.MAX_PAYLOAD = "32768";
-    await ownNats.restart();
-    const problem = `max_payload of the server at 127.0.0.1:${ownNats.port}: found 32768, wanted 65536 or more`;
-    await eventually(async () => expect(await check()).toEqual({ ok: false, required: true, detail: problem }));
-    expect(await usable()).toBe("0");
-    expect(posthorn.log).toContainEqual(expect.objectContaining({ level: "error", message: "NATS can't be used", problem }));
-    const bus = await connectBus(ownNats, posthorn.prefix);
-    const { streams } = createSubjects(posthorn.prefix);
-    const looks = bus.connection.subscribe(`$JS.API.CONSUMER.INFO.${streams.events}.posthorn-events`, { max: 3 });
-    await bus.publish("issue.created", { id: "waits", organization_id: "42", data: {} });
-    // By then the event would have been pulled.
-    for await (const _ of looks);
-    await bus.close();
-    // The retry is due by Posthorn's clock.
-    await eventually(() => Date.now() > failedAt + 3_000);
-    expect([receiver.requests.length, failing.requests.length]).toEqual([0, 1]);
-
-    failing.behave(answer(200));
-    environment.MAX_PAYLOAD = "1048576";
-    await ownNats.restart();
-    await Promise.all([receiver.waitFor(1), failing.waitFor(2)]);
-    expect([await check(), await usable()]).toEqual([{ ok: true, required: true, detail: "connected" }, "1"]);
-    expect((await posthorn.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
-    expect(await posthorn.end()).toBe(0);
-    await Promise.all([receiver.stop(), failing.stop(), ownNats.stop()]);
-  });
 });
