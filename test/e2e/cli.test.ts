@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CliOptions, type CliRun, runCli } from "../support/cli.ts";
 import { eventually } from "../support/eventually.ts";
 import { MAIN, type Posthorn, startPosthornHere } from "../support/posthorn.ts";
-import { answer, type Receiver, startReceiver } from "../support/receiver.ts";
+import { answer, type Behaviour, type Receiver, startReceiver } from "../support/receiver.ts";
 import { freePort, type Server, startNatsServer, startRedisServer } from "../support/servers.ts";
 
 let nats: Server;
@@ -17,8 +17,11 @@ let posthorn: Posthorn;
 let receiver: Receiver;
 let environment: Record<string, string>;
 
+const asThePathSays: Behaviour = ({ path }, response) =>
+  void response.writeHead(path === "/throttled" ? 429 : 200, { "retry-after": "60" }).end("ok");
+
 beforeAll(async () => {
-  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver()]);
+  [nats, redis, receiver] = await Promise.all([startNatsServer(), startRedisServer(), startReceiver(asThePathSays)]);
   posthorn = await startPosthornHere({ nats, redis, settings: { POSTHORN_API_TOKENS: "admin:admin-token-12345,read:read-token-123456" } });
   environment = {
     POSTHORN_URL: posthorn.url,
@@ -54,10 +57,13 @@ function following(line: string) {
 }
 
 /** An app of its own in an organization of its own. */
-async function installed(options: readonly string[] = []): Promise<{ slug: string; organization: string; uuid: string }> {
+async function installed(
+  options: readonly string[] = [],
+  url = receiver.url,
+): Promise<{ slug: string; organization: string; uuid: string }> {
   const slug = `app-${randomUUID().slice(0, 8)}`;
   const organization = randomUUID();
-  const added = await cli(["apps", "add", slug, "--webhook", receiver.url, "--events", "*", "--retry", "", ...options, "--json"]);
+  const added = await cli(["apps", "add", slug, "--webhook", url, "--events", "*", "--retry", "", ...options, "--json"]);
   expect(added.err).toBe("");
   const { json } = await cli(["installations", "add", slug, "--organization", organization, "--json"]);
   return { slug, organization, uuid: json[0].uuid as string };
@@ -65,7 +71,103 @@ async function installed(options: readonly string[] = []): Promise<{ slug: strin
 
 const publish = (organization: string, id: string) => cli(["publish", "issue.created", "--organization", organization, "--id", id]);
 
-describe("apps and installations", () => {
+describe.concurrent("what happens now", () => {
+  test("and status ends when there is nothing, or nothing more", async () => {
+    const { slug, uuid } = await installed();
+    expect(await cli(`status --app ${slug} --count 1 --timeout 200ms`)).toMatchObject({
+      ...{ code: 1, out: "", err: expect.stringContaining("no status event within 200 ms; --timeout waits longer") },
+    });
+    await cli(`installations disable ${uuid}`);
+    const some = await cli(`status --app ${slug} --since 1h --count 5 --timeout 3s --json`);
+    expect([some.code, some.json.map(({ type }) => type)]).toEqual([0, ["integration.disabled"]]);
+  });
+
+  test("is shown by tail: every attempt once, of every app", async () => {
+    const { slug, organization } = await installed();
+    await publish(organization, "before");
+    await eventually(async () => (await cli(`requests ${slug} --json`)).json.length === 1);
+    const one = following(`tail ${slug} --json --count 2`);
+    const every = following("tail");
+    await Promise.all([one.says("Following"), every.says("Following all apps")]);
+    await publish(organization, "first");
+    await one.says("first");
+    await publish(organization, "second");
+    const { code, json } = await one.ended;
+    expect([code, json.map(({ app, event_id: id }) => [app, id])]).toEqual([
+      0,
+      [
+        [slug, "first"],
+        [slug, "second"],
+      ],
+    ]);
+    await every.says(slug);
+    expect((await every.end()).code).toBe(0);
+  });
+
+  test("is shown by tail over a restart of the service", async () => {
+    const prefix = `t-${randomUUID().slice(0, 8)}`;
+    const options = { nats, redis, prefix, settings: { POSTHORN_HTTP_PORT: String(await freePort()) } };
+    const first = await startPosthornHere(options);
+    const { slug } = await first.install({ webhook_url: receiver.url });
+    const tail = following(`tail ${slug} --count 1 --json --url ${first.url}`);
+    await tail.says("Following");
+    await first.end();
+    await tail.says("trying again");
+    const second = await startPosthornHere(options);
+    await second.api("POST", `/v1/apps/${slug}/test`);
+    expect((await tail.ended).json).toEqual([expect.objectContaining({ app: slug, event_type: "test.ping" })]);
+    await second.end();
+  });
+
+  test("and what changed is shown by status, also from before", async () => {
+    const { slug, uuid } = await installed();
+    const live = following(`status --app ${slug}`);
+    await live.says("Following");
+    await cli(`installations disable ${uuid}`);
+    await live.says("integration.disabled");
+    expect((await live.end()).code).toBe(0);
+    await cli(`installations enable ${uuid}`);
+    const past = await cli(`status --since 1h --app ${slug} --count 2 --timeout 60s --json`);
+    expect(past.json.map(({ type }) => type)).toEqual(["integration.disabled", "integration.enabled"]);
+  });
+});
+
+describe.concurrent("the process", () => {
+  const start = (...words: string[]) => spawn(process.execPath, [MAIN, ...words], { env: { PATH: process.env["PATH"], ...environment } });
+
+  test("ends quietly when its reader has seen enough", async () => {
+    const { slug, organization } = await installed();
+    const child = start("tail", slug);
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await eventually(() => said.includes("Following"));
+    child.stdout.destroy();
+    await publish(organization, randomUUID());
+    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+    expect(said).toBe(`Following ${slug}; Ctrl-C stops.\n`);
+  });
+
+  test("follows until Ctrl-C", async () => {
+    const { slug } = await installed();
+    const child = start("tail", slug);
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await eventually(() => said.includes("Following"));
+    child.kill("SIGINT");
+    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+  });
+
+  test("serves with POSTHORN_URL and POSTHORN_TOKEN set, which are the command line's", async () => {
+    const other = await startPosthornHere({ nats, redis, settings: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "x" } });
+    expect(await other.end()).toBe(0);
+  });
+});
+
+describe.concurrent("apps and installations", () => {
   test("are made, shown, changed by what is given, and removed when that is meant", async () => {
     const added = await cli(["apps", "add", "shop", "--webhook", receiver.url, "--header", "X-Team: blue", "--events", "issue,comment.*"]);
     expect([added.code, added.out]).toEqual([0, expect.stringMatching(/client secret {3}[0-9a-f]{64}\nwebhook secret {2}whsec_/)]);
@@ -148,7 +250,7 @@ describe("apps and installations", () => {
   });
 });
 
-describe("an event", () => {
+describe.concurrent("an event", () => {
   test("is published with its numbers as written, looked for in the log and explained", async () => {
     const { slug, organization, uuid } = await installed();
     const id = randomUUID();
@@ -195,9 +297,10 @@ describe("an event", () => {
   });
 });
 
-test("what was given up is listed, shown and replayed", async () => {
-  receiver.behave(answer(400, "no\u001b[31m"));
-  const { slug, organization } = await installed();
+test.concurrent("what was given up is listed, shown and replayed", async ({ onTestFinished }) => {
+  const own = await startReceiver(answer(400, "no\u001b[31m"));
+  onTestFinished(own.stop);
+  const { slug, organization } = await installed([], own.url);
   const [one, two] = [randomUUID(), randomUUID()];
   await publish(organization, one);
   await publish(organization, two);
@@ -211,7 +314,7 @@ test("what was given up is listed, shown and replayed", async () => {
   );
   await eventually(async () => /response body +no \[31m\n/.test((await cli(`requests ${slug} --errors --full --limit 1`)).out));
   expect((await cli(`replay --app ${slug} --dry-run`)).out).toBe("2 dead letters would be replayed.\n");
-  receiver.behave(answer(200));
+  own.behave(answer(200));
   expect((await cli(`replay ${letters[0].sequence}`)).out).toBe(`${letters[0].sequence} will be delivered again.\n`);
   expect((await cli(`replay ${letters[1].delivery_id} --json`)).json[0].resend_id).toMatch(/^dead-letter-\d+-\d+$/);
   const all = await cli(`replay --app ${slug}`, { columns: 100 });
@@ -220,8 +323,7 @@ test("what was given up is listed, shown and replayed", async () => {
   expect((await cli("replay 999999")).code).toBe(1);
 });
 
-test("what was missed is counted, sent, listed and shown", async () => {
-  receiver.behave(answer(200));
+test.concurrent("what was missed is counted, sent, listed and shown", async () => {
   const { slug, organization } = await installed();
   await publish(organization, randomUUID());
   await eventually(async () => (await cli(`requests ${slug} --json`)).json.length === 1);
@@ -236,7 +338,7 @@ test("what was missed is counted, sent, listed and shown", async () => {
   expect((await cli(`replays create --app ${slug}`)).err).toMatch(/wanted --what failed, --what missed, --what all/);
 });
 
-test.each([
+test.concurrent.each([
   "dead-letters --app nope",
   `dead-letters --installation ${randomUUID()}`,
   "dead-letters get 999999",
@@ -262,11 +364,12 @@ test.each([
   expect([code, out, err]).toEqual([1, "", expect.stringMatching(/^posthorn: (?:no|nothing is known about) /)]);
 });
 
-test("what receivers and publishers wrote never controls the terminal", async () => {
+test.concurrent("what receivers and publishers wrote never controls the terminal", async ({ onTestFinished }) => {
   const hostile = "\u001b]0;title\u0007\u001b[2J\u009b31m\u202eoops";
-  receiver.behave(answer(400, hostile));
+  const own = await startReceiver(answer(400, hostile));
+  onTestFinished(own.stop);
   // Control characters in a name or an id are refused; what only turns the text around is not.
-  const { slug, organization } = await installed(["--name", hostile.replace(/\p{Cc}/gu, "")]);
+  const { slug, organization } = await installed(["--name", hostile.replace(/\p{Cc}/gu, "")], own.url);
   const data = JSON.stringify({ [hostile]: hostile });
   const publishAs = (eventId: string) => ["publish", "issue.created", "--organization", organization, "--id", eventId, "--data", data];
   const id = `${randomUUID()}\u202eoops`;
@@ -294,12 +397,12 @@ test("what receivers and publishers wrote never controls the terminal", async ()
     for (const text of (await cli([...line, "--json"])).out.split("\n")) if (text !== "") JSON.parse(text);
   }
   expect((await cli(`dead-letters get ${letter.sequence} --json`)).json[0].event.data).toEqual({ [hostile]: hostile });
-  receiver.behave(answer(200));
 });
 
-test("at 80 columns an attempt shows what happened, with an id that commands take", async () => {
-  receiver.behave(answer(400, "no"));
-  const { slug, organization, uuid } = await installed();
+test.concurrent("at 80 columns an attempt shows what happened, with an id that commands take", async ({ onTestFinished }) => {
+  const own = await startReceiver(answer(400, "no"));
+  onTestFinished(own.stop);
+  const { slug, organization, uuid } = await installed([], own.url);
   const id = `evt-${randomUUID()}`;
   await publish(organization, id);
   const [row] = await eventually(async () => {
@@ -332,7 +435,7 @@ test("at 80 columns an attempt shows what happened, with an id that commands tak
   ]);
   const [letter] = (await cli(`dead-letters --app ${slug} --installation ${uuid.slice(0, 8)} --json`)).json;
   expect(letter.delivery_id).toBe(row.delivery_id);
-  receiver.behave(answer(200));
+  own.behave(answer(200));
   expect((await cli(`replay ${short} --json`)).json[0].delivery_id).toBe(row.delivery_id);
   const [replay] = (await cli(`replays create --app ${slug} --what failed --rate 10/s --json`)).json;
   expect((await cli(`replays show ${replay.id.slice(0, 12)}`)).out).toMatch(/rate +10\/s\n/);
@@ -349,7 +452,7 @@ test("at 80 columns an attempt shows what happened, with an id that commands tak
   expect((await cli("installations get 00000000")).err).toBe("posthorn: no installation 00000000\n");
 });
 
-test("a beginning that two ids have is refused with both", async () => {
+test.concurrent("a beginning that two ids have is refused with both", async () => {
   const { slug } = await installed();
   const uuids = ["1", "2"].map((last) => `abcd0000-0000-4000-8000-00000000000${last}`);
   for (const uuid of uuids) await cli(`installations add ${slug} --organization ${uuid} --uuid ${uuid}`);
@@ -359,7 +462,7 @@ test("a beginning that two ids have is refused with both", async () => {
   expect((await cli(`installations get ${uuids[0]} --json`)).json[0].status).toBe("active");
 });
 
-test("times are local with their offset, and are taken back as they are shown", async () => {
+test.concurrent("times are local with their offset, and are taken back as they are shown", async () => {
   const { slug } = await installed();
   const inKathmandu = { environment: { ...environment, TZ: "Asia/Kathmandu" } };
   const [, created = ""] = /^created +(.*)$/m.exec((await cli(`apps get ${slug}`, inKathmandu)).out) ?? [];
@@ -370,17 +473,14 @@ test("times are local with their offset, and are taken back as they are shown", 
   expect((await cli(["audit", "--app", slug, "--until", created.slice(0, 19)], inKathmandu)).out).toBe("No changes.\n");
 });
 
-test("the overview shows the apps in trouble first, and why", async () => {
-  receiver.behave(({ path }, response) => void response.writeHead(path === "/throttled" ? 429 : 200, { "retry-after": "60" }).end());
-  const { slug, organization } = await installed();
-  await cli(["apps", "set", slug, "--webhook", `${receiver.url}/throttled`]);
+test.concurrent("the overview shows the apps in trouble first, and why", async () => {
+  const { slug, organization } = await installed([], `${receiver.url}/throttled`);
   const event = randomUUID();
   await publish(organization, event);
   const shown = await eventually(async () => {
     const { out } = await cli("overview --limit 1");
     return out.includes("throttled") && out;
   });
-  receiver.behave(answer(200));
   expect(shown).toMatch(
     /^posthorn +ready\nnats +\d\S+, at 127\.0\.0\.1:\d+, connected since [^,]+\nredis +\d\S+, at .*, memory \S+ MB, no limit\n/,
   );
@@ -393,7 +493,7 @@ test("the overview shows the apps in trouble first, and why", async () => {
   expect((await cli("overview --json")).json[0].items.map((app: { slug: string }) => app.slug)).toContain(slug);
 });
 
-test("a context names a Posthorn, and its token is never shown or sent elsewhere", async () => {
+test.concurrent("a context names a Posthorn, and its token is never shown or sent elsewhere", async () => {
   const { POSTHORN_URL: _url, POSTHORN_TOKEN: _token, ...rest } = environment;
   const home = mkdtempSync(join(tmpdir(), "posthorn-"));
   const inHome = { environment: { ...rest, XDG_CONFIG_HOME: home } };
@@ -429,84 +529,25 @@ test("a context names a Posthorn, and its token is never shown or sent elsewhere
   rmSync(home, { recursive: true });
 });
 
-test("a test call says what came back, and its exit code whether it was good", async () => {
-  const { slug } = await installed();
+test.concurrent("a test call says what came back, and its exit code whether it was good", async ({ onTestFinished }) => {
+  const own = await startReceiver();
+  onTestFinished(own.stop);
+  const { slug } = await installed([], own.url);
   expect((await cli(`apps test ${slug}`)).out).toMatch(/outcome +delivered\nresponse +200/);
-  receiver.behave(answer(503));
+  own.behave(answer(503));
   const failed = await cli(`apps test ${slug} --json`);
-  receiver.behave(answer(200));
+  own.behave(answer(200));
   const id = randomUUID();
   const payload = JSON.stringify({ action: "created", installation: { uuid: id }, data: { id, n: 1 }, actor: null }).replace(
     ":1}",
     ":1.0}",
   );
   expect((await cli(["apps", "test", slug, "--data", payload])).code).toBe(0);
-  expect(receiver.requests.some(({ body }) => body.toString().includes(`"data":{"id":"${id}","n":1.0}`))).toBe(true);
+  expect(own.requests.some(({ body }) => body.toString().includes(`"data":{"id":"${id}","n":1.0}`))).toBe(true);
   expect([failed.code, failed.json[0].outcome, failed.err]).toEqual([1, "failed", expect.stringContaining("was not delivered (failed)")]);
 });
 
-describe("what happens now", () => {
-  test("is shown by tail: every attempt once, of every app", async () => {
-    const { slug, organization } = await installed();
-    await publish(organization, "before");
-    await eventually(async () => (await cli(`requests ${slug} --json`)).json.length === 1);
-    const one = following(`tail ${slug} --json --count 2`);
-    const every = following("tail");
-    await Promise.all([one.says("Following"), every.says("Following all apps")]);
-    await publish(organization, "first");
-    await one.says("first");
-    await publish(organization, "second");
-    const { code, json } = await one.ended;
-    expect([code, json.map(({ app, event_id: id }) => [app, id])]).toEqual([
-      0,
-      [
-        [slug, "first"],
-        [slug, "second"],
-      ],
-    ]);
-    await every.says(slug);
-    expect((await every.end()).code).toBe(0);
-  });
-
-  test("is shown by tail over a restart of the service", async () => {
-    const prefix = `t-${randomUUID().slice(0, 8)}`;
-    const options = { nats, redis, prefix, settings: { POSTHORN_HTTP_PORT: String(await freePort()) } };
-    const first = await startPosthornHere(options);
-    const { slug } = await first.install({ webhook_url: receiver.url });
-    const tail = following(`tail ${slug} --count 1 --json --url ${first.url}`);
-    await tail.says("Following");
-    await first.end();
-    await tail.says("trying again");
-    const second = await startPosthornHere(options);
-    await second.api("POST", `/v1/apps/${slug}/test`);
-    expect((await tail.ended).json).toEqual([expect.objectContaining({ app: slug, event_type: "test.ping" })]);
-    await second.end();
-  });
-
-  test("and what changed is shown by status, also from before", async () => {
-    const { slug, uuid } = await installed();
-    const live = following(`status --app ${slug}`);
-    await live.says("Following");
-    await cli(`installations disable ${uuid}`);
-    await live.says("integration.disabled");
-    expect((await live.end()).code).toBe(0);
-    await cli(`installations enable ${uuid}`);
-    const past = await cli(`status --since 1h --app ${slug} --count 2 --timeout 60s --json`);
-    expect(past.json.map(({ type }) => type)).toEqual(["integration.disabled", "integration.enabled"]);
-  });
-
-  test("and status ends when there is nothing, or nothing more", async () => {
-    const { slug, uuid } = await installed();
-    expect(await cli(`status --app ${slug} --count 1 --timeout 200ms`)).toMatchObject({
-      ...{ code: 1, out: "", err: expect.stringContaining("no status event within 200 ms; --timeout waits longer") },
-    });
-    await cli(`installations disable ${uuid}`);
-    const some = await cli(`status --app ${slug} --since 1h --count 5 --timeout 3s --json`);
-    expect([some.code, some.json.map(({ type }) => type)]).toEqual([0, ["integration.disabled"]]);
-  });
-});
-
-test("detailed logging is switched on for a while, shown and switched off", async () => {
+test.concurrent("detailed logging is switched on for a while, shown and switched off", async () => {
   const { slug, uuid } = await installed();
   expect((await cli(`debug on ${slug} --for 5m`)).out).toMatch(new RegExp(`^${slug} is logged in detail until \\d{4}-`));
   await cli(`debug on ${uuid}`);
@@ -517,7 +558,7 @@ test("detailed logging is switched on for a while, shown and switched off", asyn
   expect((await cli("debug on nobody")).code).toBe(1);
 });
 
-describe("a local receiver", () => {
+describe.concurrent("a local receiver", () => {
   const listen = async (slug: string, options: string) => {
     const port = await freePort();
     await cli(["apps", "set", slug, "--webhook", `http://127.0.0.1:${port}/hook`]);
@@ -564,7 +605,7 @@ describe("a local receiver", () => {
   });
 });
 
-describe("a token", () => {
+describe.concurrent("a token", () => {
   test.each<[string, Record<string, string>, string[], number, RegExp]>([
     ["that is missing", { POSTHORN_TOKEN: "" }, ["apps"], 78, /POSTHORN_TOKEN/],
     ["that is wrong", { POSTHORN_TOKEN: "nobody" }, ["apps"], 77, /Set POSTHORN_TOKEN to one of the service's POSTHORN_API_TOKENS/],
@@ -576,48 +617,14 @@ describe("a token", () => {
   });
 });
 
-describe("the process", () => {
-  const start = (...words: string[]) => spawn(process.execPath, [MAIN, ...words], { env: { PATH: process.env["PATH"], ...environment } });
-
-  test("shows its settings without secrets, and what is wrong with them", () => {
-    const run = spawnSync(process.execPath, [MAIN, "config", "--set"], {
-      encoding: "utf8",
-      env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2-hunter2-h", POSTHORN_MAX_IN_FLIGT: "8" },
-    });
-    expect(run.status).toBe(78);
-    expect(run.stdout).toMatch(/POSTHORN_API_TOKENS +environment +\*{8}\n/);
-    expect(run.stdout).not.toContain("hunter2");
-    expect(run.stderr).toContain("POSTHORN_MAX_IN_FLIGT: no such setting, did you mean POSTHORN_MAX_IN_FLIGHT?");
+// Sequential: it blocks this process.
+test("the process shows its settings without secrets, and what is wrong with them", () => {
+  const run = spawnSync(process.execPath, [MAIN, "config", "--set"], {
+    encoding: "utf8",
+    env: { ...environment, POSTHORN_API_TOKENS: "admin:hunter2-hunter2-h", POSTHORN_MAX_IN_FLIGT: "8" },
   });
-
-  test("ends quietly when its reader has seen enough", async () => {
-    const { slug, organization } = await installed();
-    const child = start("tail", slug);
-    let said = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-    await eventually(() => said.includes("Following"));
-    child.stdout.destroy();
-    await publish(organization, randomUUID());
-    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
-    expect(said).toBe(`Following ${slug}; Ctrl-C stops.\n`);
-  });
-
-  test("follows until Ctrl-C", async () => {
-    const { slug } = await installed();
-    const child = start("tail", slug);
-    let said = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-    await eventually(() => said.includes("Following"));
-    child.kill("SIGINT");
-    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
-  });
-
-  test("serves with POSTHORN_URL and POSTHORN_TOKEN set, which are the command line's", async () => {
-    const other = await startPosthornHere({ nats, redis, settings: { POSTHORN_URL: posthorn.url, POSTHORN_TOKEN: "x" } });
-    expect(await other.end()).toBe(0);
-  });
+  expect(run.status).toBe(78);
+  expect(run.stdout).toMatch(/POSTHORN_API_TOKENS +environment +\*{8}\n/);
+  expect(run.stdout).not.toContain("hunter2");
+  expect(run.stderr).toContain("POSTHORN_MAX_IN_FLIGT: no such setting, did you mean POSTHORN_MAX_IN_FLIGHT?");
 });
