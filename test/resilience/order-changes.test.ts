@@ -18,13 +18,16 @@ afterAll(async () => {
   await Promise.all([nats.stop(), redis.stop()]);
 });
 
-test("the next owner delivers what was in hand before the order changed", async () => {
+test.concurrent("the next owner delivers what was in hand before the order changed", async ({ onTestFinished }) => {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   // The first attempt has no answer: what is behind it waits.
   const receiver = await startReceiver(() => {});
+  onTestFinished(receiver.stop);
   const first = await startPosthorn({ nats, redis, prefix });
+  onTestFinished(async () => void (await first.end("SIGKILL")));
   const { slug } = await first.install({ webhook_url: receiver.url, order_by: "app" });
   const bus = await connectBus(nats, prefix);
+  onTestFinished(bus.close);
   const registry = await bus.jetStream.views.kv(`${prefix}-registry`);
   const isRecord = (state: string) =>
     eventually(async () => (await registry.get(`order.${slug}`))?.json<{ state: string }>().state === state);
@@ -40,15 +43,14 @@ test("the next owner delivers what was in hand before the order changed", async 
 
   receiver.behave(answer(200));
   const second = await startPosthornHere({ nats, redis, prefix });
+  onTestFinished(async () => void (await second.end()));
+  // It delivers when the lease of the first one has expired, after 10 s.
   await receiver.waitFor(6);
   const numbers = receiver.requests.map((request) => Number(request.json().data["n"]));
   expect(numbers).toEqual([0, 0, 1, 2, 3, 4]);
-  await second.end();
-  await bus.close();
-  await receiver.stop();
 });
 
-test("the queue of an installation is emptied in order from when its app is ordered", async () => {
+test.concurrent("the queue of an installation is emptied in order from when its app is ordered", async ({ onTestFinished }) => {
   const prefix = `t-${randomUUID().slice(0, 8)}`;
   /** Numbers of the events whose requests are not answered yet. */
   const open = new Set<number>();
@@ -62,10 +64,13 @@ test("the queue of an installation is emptied in order from when its app is orde
       response.end();
     }, 20);
   });
+  onTestFinished(receiver.stop);
   const posthorn = await startPosthornHere({ nats, redis, prefix });
+  onTestFinished(async () => void (await posthorn.end()));
   const { slug, uuid } = await posthorn.install({ webhook_url: receiver.url, max_in_flight: MAX_IN_FLIGHT });
   await posthorn.api("POST", `/v1/installations/${uuid}/disable`);
   const bus = await connectBus(nats, prefix);
+  onTestFinished(bus.close);
   for (let n = 0; n < EVENTS; n++) await bus.publish("issue.created", { organization_id: "42", data: { n } });
   await allHandled(bus);
   await posthorn.api("POST", `/v1/installations/${uuid}/enable`);
@@ -75,7 +80,4 @@ test("the queue of an installation is emptied in order from when its app is orde
   await receiver.waitFor(EVENTS);
   // Attempts that began before the app was ordered may overlap.
   expect(overlaps.filter((numbers) => Math.max(...numbers) > begun + MAX_IN_FLIGHT)).toEqual([]);
-  await posthorn.end();
-  await bus.close();
-  await receiver.stop();
 });

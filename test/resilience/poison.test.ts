@@ -1,4 +1,7 @@
-/** Deliveries that are read without a consumer and kill the process each time that they are attempted. */
+/**
+ * Deliveries that are read without a consumer and kill the process each time that they are attempted.
+ * After each kill the next process waits in real time: the lease of the owner expires after 10 s.
+ */
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -142,28 +145,6 @@ test.concurrent.each([
   await last.end();
 });
 
-test.concurrent("an event that kills the owner whenever it is read goes to dead letters unread, and a replay delivers it", async () => {
-  const { bus, receiver, stream, start, startHere } = await aPlatform();
-  const first = await start();
-  await first.install({ webhook_url: receiver.url, ordered: true });
-  await bus.publish("issue.created", { id: "e-0", organization_id: "42", data: { n: 0 } });
-  await receiver.waitFor(1);
-  await first.end("SIGKILL");
-  const sequence = await bus.publish("issue.created", { id: "e-1", organization_id: "42", data: { n: 1 } });
-  await redis.set(`posthorn:hand-outs:${stream("EVENTS")}:${sequence}:-`, 10);
-  const second = await startHere();
-  const letter = await eventually(async () => (await second.api("GET", "/v1/dead-letters")).body.items[0]);
-  expect(letter).toMatchObject({ reason: "redelivered", subject: `${bus.prefix}.events.issue.created` });
-  await bus.publish("issue.created", { id: "e-2", organization_id: "42", data: { n: 2 } });
-  // What was in flight at the kill may come twice.
-  const numbers = (): number[] => [...new Set(receiver.requests.map((request) => Number(request.json().data["n"])))];
-  await eventually(() => numbers().length === 2);
-  expect((await second.api("POST", `/v1/dead-letters/${letter.sequence}/replay`)).status).toBe(202);
-  await eventually(() => numbers().length === 3);
-  expect(numbers()).toEqual([0, 2, 1]);
-  await second.end();
-});
-
 /** Kills the process that decodes a stored delivery with it in its data; reading its event does no harm. */
 const KILLS = "kills whoever decodes it";
 const KILLER = `const parse = JSON.parse; JSON.parse = (text, ...more) => { if (["${KILLS}", "attempts_made"].every((one) => String(text).includes(one))) process.kill(process.pid, "SIGKILL"); return parse(text, ...more); };`;
@@ -211,34 +192,6 @@ test.concurrent.each([
   await fourth.end();
 });
 
-test.concurrent("as the probe of a broken integration it goes to dead letters, and the next one recovers the integration", async () => {
-  const { bus, receiver, parked, numbers, start, startHere, counts } = await aPlatform();
-  const settings = { POSTHORN_BROKEN_PROBE_INTERVAL: "1s" };
-  const first = await start(settings);
-  receiver.behave((request, response) => {
-    const { n } = request.json().data;
-    if (n === POISON) first.child.kill("SIGKILL");
-    else response.writeHead(n === 0 ? 410 : 200).end();
-  });
-  const { uuid } = await first.install({ webhook_url: receiver.url });
-  const publish = (n: number) => bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: { n } });
-  await publish(0);
-  const status = async (posthorn: Posthorn) => (await posthorn.api("GET", `/v1/installations/${uuid}`)).body.status;
-  await eventually(async () => (await status(first)) === "broken");
-  for (const n of [POISON, POISON + 1]) await publish(n);
-  await eventually(() => first.child.signalCode);
-  const [found] = await counts();
-  expect(found?.count).toBe(1);
-  await redis.set(found?.key ?? "", 10, "KEEPTTL");
-  const last = await startHere(settings);
-  await eventually(async () => (await status(last)) === "active");
-  await eventually(async () => (await parked()) === 0);
-  expect(numbers()).toEqual([0, POISON, POISON + 1]);
-  const { items } = (await last.api("GET", "/v1/dead-letters")).body;
-  expect(items.map(({ reason }: { reason: string }) => reason).sort()).toEqual(["gone", "redelivered"]);
-  await last.end();
-});
-
 test.concurrent("a delivery that is in flight at every stop is not given up", async () => {
   const { bus, receiver, parked, start, startHere, counts } = await aPlatform();
   const first = await start();
@@ -271,4 +224,54 @@ test.concurrent("a delivery that is in flight at every stop is not given up", as
   expect((await current.api("GET", "/v1/dead-letters")).body.items).toEqual([]);
   await eventually(async () => (await counts()).length === 0);
   await current.end();
+});
+
+test.concurrent("an event that kills the owner whenever it is read goes to dead letters unread, and a replay delivers it", async () => {
+  const { bus, receiver, stream, start, startHere } = await aPlatform();
+  const first = await start();
+  await first.install({ webhook_url: receiver.url, ordered: true });
+  await bus.publish("issue.created", { id: "e-0", organization_id: "42", data: { n: 0 } });
+  await receiver.waitFor(1);
+  await first.end("SIGKILL");
+  const sequence = await bus.publish("issue.created", { id: "e-1", organization_id: "42", data: { n: 1 } });
+  await redis.set(`posthorn:hand-outs:${stream("EVENTS")}:${sequence}:-`, 10);
+  const second = await startHere();
+  const letter = await eventually(async () => (await second.api("GET", "/v1/dead-letters")).body.items[0]);
+  expect(letter).toMatchObject({ reason: "redelivered", subject: `${bus.prefix}.events.issue.created` });
+  await bus.publish("issue.created", { id: "e-2", organization_id: "42", data: { n: 2 } });
+  // What was in flight at the kill may come twice.
+  const numbers = (): number[] => [...new Set(receiver.requests.map((request) => Number(request.json().data["n"])))];
+  await eventually(() => numbers().length === 2);
+  expect((await second.api("POST", `/v1/dead-letters/${letter.sequence}/replay`)).status).toBe(202);
+  await eventually(() => numbers().length === 3);
+  expect(numbers()).toEqual([0, 2, 1]);
+  await second.end();
+});
+
+test.concurrent("as the probe of a broken integration it goes to dead letters, and the next one recovers the integration", async () => {
+  const { bus, receiver, parked, numbers, start, startHere, counts } = await aPlatform();
+  const settings = { POSTHORN_BROKEN_PROBE_INTERVAL: "1s" };
+  const first = await start(settings);
+  receiver.behave((request, response) => {
+    const { n } = request.json().data;
+    if (n === POISON) first.child.kill("SIGKILL");
+    else response.writeHead(n === 0 ? 410 : 200).end();
+  });
+  const { uuid } = await first.install({ webhook_url: receiver.url });
+  const publish = (n: number) => bus.publish("issue.created", { id: `e-${n}`, organization_id: "42", data: { n } });
+  await publish(0);
+  const status = async (posthorn: Posthorn) => (await posthorn.api("GET", `/v1/installations/${uuid}`)).body.status;
+  await eventually(async () => (await status(first)) === "broken");
+  for (const n of [POISON, POISON + 1]) await publish(n);
+  await eventually(() => first.child.signalCode);
+  const [found] = await counts();
+  expect(found?.count).toBe(1);
+  await redis.set(found?.key ?? "", 10, "KEEPTTL");
+  const last = await startHere(settings);
+  await eventually(async () => (await status(last)) === "active");
+  await eventually(async () => (await parked()) === 0);
+  expect(numbers()).toEqual([0, POISON, POISON + 1]);
+  const { items } = (await last.api("GET", "/v1/dead-letters")).body;
+  expect(items.map(({ reason }: { reason: string }) => reason).sort()).toEqual(["gone", "redelivered"]);
+  await last.end();
 });

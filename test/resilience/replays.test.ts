@@ -49,6 +49,7 @@ test.concurrent("a killed runner's replay is resumed: nothing is lost, and nothi
   expect(marked.length).toBeGreaterThan(0);
   expect(marked.length).toBeLessThan(EVENTS);
 
+  // The other one resumes it when the runner's lease has expired, after 10 s.
   const other = replicas.find((replica) => replica !== runner) as PosthornProcess;
   const shown = await eventually(async () => {
     const found = (await other.api("GET", `/v1/replays/${body.id}`)).body;
