@@ -22,15 +22,17 @@ describeInBrowser("the dashboard", () => {
   let platform: Platform;
   let browser: Browser;
 
+  async function start(): Promise<Platform> {
+    const started = await startPlatform({ POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` }, { authorization: `Bearer ${ADMIN}` });
+    await started.register("pager", "ok", { name: "Pager Relay" });
+    await started.register("discourse", "refuses", { name: "Discourse Bridge" });
+    await started.deliver("pager", "issue.created", 1);
+    await started.deliver("discourse", "issue.created", 1);
+    return started;
+  }
+
   beforeAll(async () => {
-    [platform, browser] = await Promise.all([
-      startPlatform({ POSTHORN_API_TOKENS: `admin:${ADMIN},read:${READ}` }, { authorization: `Bearer ${ADMIN}` }),
-      startBrowser(),
-    ]);
-    await platform.register("pager", "ok", { name: "Pager Relay" });
-    await platform.register("discourse", "refuses", { name: "Discourse Bridge" });
-    await platform.deliver("pager", "issue.created", 1);
-    await platform.deliver("discourse", "issue.created", 1);
+    [platform, browser] = await Promise.all([start(), startBrowser()]);
   });
   afterAll(async () => {
     await browser.close();
@@ -221,7 +223,59 @@ describeInBrowser("the dashboard", () => {
     await proxy.stop();
   });
 
-  test("asks again and again where a proxy holds back what is pushed, until it does so no longer", async () => {
+  test.concurrent("says so while NATS is down", async ({ onTestFinished }) => {
+    const own = await start();
+    onTestFinished(own.stop);
+    const { page, goto, close } = await open("#/", { expected: /status of 50\d/ }, `${own.posthorn.url}/`);
+    await page.getByText("Live", { exact: true }).waitFor();
+    await own.nats.kill();
+    await page
+      .getByRole("alert")
+      .getByText(/NATS is unreachable: nothing is delivered/)
+      .waitFor();
+    const row = page.locator("tbody tr", { hasText: "Discourse Bridge" });
+    await eventually(async () => (await textOf(row.locator("td").last())) === "?");
+    await goto("#/dead-letters");
+    await page.getByRole("alert").getByText("The dead letters could not be loaded.").waitFor();
+    expect(await page.getByText("There are no dead letters.").count()).toBe(0);
+    await goto("#/apps/pager/timeline");
+    await page.getByRole("alert").getByText("The timeline could not be loaded.").waitFor();
+    expect(await page.getByText("No status changes").count()).toBe(0);
+    await own.nats.restart();
+    await page.getByText("NATS is unreachable").waitFor({ state: "detached" });
+    // By itself, because events may have been missed.
+    await page.getByText("No status changes in the last 30 days.").waitFor();
+    await close();
+  });
+
+  test.concurrent("says what is unknown while Redis is down, and that it is not nothing", async ({ onTestFinished }) => {
+    const own = await start();
+    onTestFinished(own.stop);
+    const { page, goto, close } = await open("#/", { expected: /status of 503/ }, `${own.posthorn.url}/`);
+    await page.getByText("Live", { exact: true }).waitFor();
+    await own.redisServer.kill();
+    await page
+      .getByRole("alert")
+      .getByText(/Redis is unreachable: attempts, rates and the request log are unavailable/)
+      .waitFor();
+    const row = page.locator("tbody tr", { hasText: "Pager Relay" });
+    await eventually(async () => /Unknown\s+\?\s+\?/.test(await textOf(row)));
+    expect(await findings(page)).toEqual([]);
+    await picture(page, "redis-away");
+    await goto("#/apps/pager");
+    await page.getByRole("alert").getByText("The stats could not be loaded.").waitFor();
+    expect(await page.getByText("No attempts").count()).toBe(0);
+    await goto("#/apps/pager/requests");
+    await page.getByRole("alert").getByText("The request log could not be loaded.").waitFor();
+    expect(await page.getByText(/No requests|No matching attempts/).count()).toBe(0);
+    await own.redisServer.restart();
+    await page.getByText("Redis is unreachable").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.locator("tbody .row-link").waitFor();
+    await close();
+  });
+
+  test.concurrent("asks again and again where a proxy holds back what is pushed, until it does so no longer", async () => {
     const proxy = await startProxy(platform.posthorn.url, { path: "/", collects: true });
     const { page, goto, close } = await open("#/", {}, proxy.url);
     await page.evaluate(() => {
@@ -250,55 +304,7 @@ describeInBrowser("the dashboard", () => {
     await proxy.stop();
   });
 
-  test("says what is unknown while Redis is down, and that it is not nothing", async () => {
-    const { page, goto, close } = await open("#/", { expected: /status of 503/ });
-    await page.getByText("Live", { exact: true }).waitFor();
-    await platform.redisServer.kill();
-    await page
-      .getByRole("alert")
-      .getByText(/Redis is unreachable: attempts, rates and the request log are unavailable/)
-      .waitFor();
-    const row = page.locator("tbody tr", { hasText: "Pager Relay" });
-    await eventually(async () => /Unknown\s+\?\s+\?/.test(await textOf(row)));
-    expect(await findings(page)).toEqual([]);
-    await picture(page, "redis-away");
-    await goto("#/apps/pager");
-    await page.getByRole("alert").getByText("The stats could not be loaded.").waitFor();
-    expect(await page.getByText("No attempts").count()).toBe(0);
-    await goto("#/apps/pager/requests");
-    await page.getByRole("alert").getByText("The request log could not be loaded.").waitFor();
-    expect(await page.getByText(/No requests|No matching attempts/).count()).toBe(0);
-    await platform.redisServer.restart();
-    await page.getByText("Redis is unreachable").waitFor({ state: "detached" });
-    await page.getByRole("button", { name: "Try again" }).click();
-    await page.locator("tbody .row-link").waitFor();
-    await close();
-  });
-
-  test("says so while NATS is down", async () => {
-    const { page, goto, close } = await open("#/", { expected: /status of 50\d/ });
-    await page.getByText("Live", { exact: true }).waitFor();
-    await platform.nats.kill();
-    await page
-      .getByRole("alert")
-      .getByText(/NATS is unreachable: nothing is delivered/)
-      .waitFor();
-    const row = page.locator("tbody tr", { hasText: "Discourse Bridge" });
-    await eventually(async () => (await textOf(row.locator("td").last())) === "?");
-    await goto("#/dead-letters");
-    await page.getByRole("alert").getByText("The dead letters could not be loaded.").waitFor();
-    expect(await page.getByText("There are no dead letters.").count()).toBe(0);
-    await goto("#/apps/pager/timeline");
-    await page.getByRole("alert").getByText("The timeline could not be loaded.").waitFor();
-    expect(await page.getByText("No status changes").count()).toBe(0);
-    await platform.nats.restart();
-    await page.getByText("NATS is unreachable").waitFor({ state: "detached" });
-    // By itself, because events may have been missed.
-    await page.getByText("No status changes in the last 30 days.").waitFor();
-    await close();
-  });
-
-  test("says that it may be old when Posthorn itself does not answer, and continues when it does", async () => {
+  test.concurrent("says that it may be old when Posthorn itself does not answer, and continues when it does", async () => {
     const proxy = await startProxy(platform.posthorn.url, { path: "/" });
     const { page, close } = await open("#/", { expected: /net::ERR|Failed to load/ }, proxy.url);
     await page.getByText("Live", { exact: true }).waitFor();
@@ -308,7 +314,7 @@ describeInBrowser("the dashboard", () => {
       .getByText(/This page may be out of date: .*Reconnecting/)
       .waitFor();
     await page.getByText("Not connected").waitFor();
-    await expect.poll(() => page.getByRole("link", { name: "Pager Relay" }).count()).toBe(1);
+    await eventually(async () => (await page.getByRole("link", { name: "Pager Relay" }).count()) === 1);
     await close();
   });
 
