@@ -16,6 +16,8 @@ const OLDEST_NODE = 24;
 const EXIT_CONFIG = 78;
 /** 128 + SIGINT */
 const EXIT_INTERRUPTED = 130;
+/** After the rush of what was waiting for a start. */
+const COLLECT_AFTER_MS = 10_000;
 
 if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {
   process.stderr.write(
@@ -87,7 +89,7 @@ async function serveHere(config: Config): Promise<never> {
 
   try {
     await app.start();
-    collectGarbage();
+    setTimeout(collectGarbage, COLLECT_AFTER_MS).unref();
   } catch (error) {
     // A stop ends a start that is still in progress, and then the process.
     if (!stopping) {
