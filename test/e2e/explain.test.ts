@@ -163,21 +163,6 @@ describe.concurrent("an event", () => {
     ]);
   });
 
-  test("that nobody wanted is found among the newest, by its own id or its place", async () => {
-    const organization = randomUUID();
-    const { uuid } = await posthorn.install({ webhook_url: good.url, organization_id: organization, events: ["comment"] });
-    const id = `nobody-${randomUUID()}`;
-    const sequence = await bus.publish("issue.created", { id, organization_id: organization, data: {} });
-    const unnamed = await bus.publish("issue.created", { organization_id: organization, data: {} });
-    const stream = `${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
-    const own = await explainEvent(id);
-    expect([own.event.sequence, own.deliveries, own.not_wanted.map((other) => other.installation_uuid)]).toEqual([sequence, [], [uuid]]);
-    expect((await explainEvent(`${stream}:${unnamed}`)).event).toMatchObject({ id: `${stream}:${unnamed}`, sequence: unnamed });
-    expect((await explainEvent(id, `?since=${new Date(Date.now() - 60_000).toISOString()}`)).event.sequence).toBe(sequence);
-    const tooLate = await posthorn.api("GET", `/v1/events/${id}?since=${new Date(Date.now() + 60_000).toISOString()}`);
-    expect([tooLate.status, tooLate.body.detail]).toEqual([404, expect.stringContaining(`no event ${id}: there are no events to search`)]);
-  });
-
   test("that is older than an installation is not wanted by it", async () => {
     const { organization, slug } = await installed({ webhook_url: good.url });
     const id = randomUUID();
@@ -423,6 +408,22 @@ describe.concurrent("a delivery", () => {
     expect([status, body.detail]).toEqual([404, expect.stringMatching(/nothing is known .* in the last 8 days.*were searched/)]);
     expect((await posthorn.api("GET", "/v1/deliveries/evt-1")).status).toBe(400);
   });
+});
+
+// Sequential: nothing else is published meanwhile.
+test("an event that nobody wanted is found among the newest, by its own id or its place", async () => {
+  const organization = randomUUID();
+  const { uuid } = await posthorn.install({ webhook_url: good.url, organization_id: organization, events: ["comment"] });
+  const id = `nobody-${randomUUID()}`;
+  const sequence = await bus.publish("issue.created", { id, organization_id: organization, data: {} });
+  const unnamed = await bus.publish("issue.created", { organization_id: organization, data: {} });
+  const stream = `${posthorn.prefix}_EVENTS`.toUpperCase().replaceAll("-", "_");
+  const own = await explainEvent(id);
+  expect([own.event.sequence, own.deliveries, own.not_wanted.map((other) => other.installation_uuid)]).toEqual([sequence, [], [uuid]]);
+  expect((await explainEvent(`${stream}:${unnamed}`)).event).toMatchObject({ id: `${stream}:${unnamed}`, sequence: unnamed });
+  expect((await explainEvent(id, `?since=${new Date(Date.now() - 60_000).toISOString()}`)).event.sequence).toBe(sequence);
+  const tooLate = await posthorn.api("GET", `/v1/events/${id}?since=${new Date(Date.now() + 60_000).toISOString()}`);
+  expect([tooLate.status, tooLate.body.detail]).toEqual([404, expect.stringContaining(`no event ${id}: there are no events to search`)]);
 });
 
 // Sequential: it deletes what Redis knows of the deliveries of all events.
