@@ -13,38 +13,31 @@ interface Project {
 /** One after the other. Files of one share workers: a new one takes most of a second, and modules are loaded in each. */
 const PROJECTS: readonly Project[] = [
   { name: "unit", folders: ["unit"], maxWorkers: availableParallelism() },
-  // More than there are processors, because many tests wait. Each costs some twelve seconds of processor time: it compiles the same code.
-  { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 7 },
+  // More than there are processors, because many tests wait. Each costs some seconds of processor time: it compiles the same code.
+  { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 6 },
   // `npm run check:clients` alone sets it: it downloads and compiles generators.
   ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : [{ name: "generated-clients", folders: ["generated-clients"], maxWorkers: 1 }]),
 ];
 /**
- * Files that mostly compute and files that mostly wait, in turn: the first have something to do while the others wait. The longest first,
- * so that none is left at the end. Those of resilience are apart from each other, for each has several processes, and starved ones are a fault of their own.
- * Durations are known only after the first run.
+ * The longest first, so that none is left at the end: durations are known only after the first run. Those of resilience are apart from
+ * each other, for each has several processes, and starved ones are a fault of their own.
  */
-const COMPUTING = [
-  ...["chaos", "log", "documents", "app", "access", "waits", "scopes", "lifecycle", "apps", "durability", "integration-status", "find"],
-  ...["tracing-export", "manage", "package", "failing", "metrics-export", "permissions", "openapi-fuzz", "languages", "status-events"],
-  ...["streams.model", "secrets", "logging", "circuit", "redis-cluster", "observability", "identity"],
-];
-const WAITING = [
-  ...["poison", "answers", "deleted-streams", "parked", "throttle", "sender-conformance", "bus", "startup", "conformance", "overview"],
-  ...["client", "examples", "wrong-servers", "explain", "name-resolver", "mailer", "cli", "api", "delivery", "replays", "other-clients"],
-  ...["give-up", "redis-health"],
+const LONGEST = [
+  ...["chaos", "log", "parked", "documents", "sender-conformance", "poison", "app", "other-clients", "answers", "waits", "access"],
+  ...["deleted-streams", "throttle", "startup", "tracing-export", "durability", "languages", "conformance", "package", "replays", "apps"],
+  ...["metrics-export", "client", "scopes", "failing", "mailer", "order-changes", "processes", "bus", "overview", "manage", "find"],
+  ...["observability", "redis-cluster", "examples", "status-events", "wrong-servers", "integration-status", "logging"],
 ];
 
-class InTurn extends BaseSequencer {
+class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     return (await super.sort(files)).sort((one, other) => rankOf(one) - rankOf(other));
   }
 }
 
 function rankOf({ moduleId }: TestSpecification): number {
-  const name = basename(moduleId, ".test.ts");
-  if (COMPUTING.includes(name)) return COMPUTING.indexOf(name);
-  if (WAITING.includes(name)) return WAITING.indexOf(name) + 0.5;
-  return COMPUTING.length;
+  const rank = LONGEST.indexOf(basename(moduleId, ".test.ts"));
+  return rank < 0 ? LONGEST.length : rank;
 }
 
 /** In memory where there is enough for a whole run and programs may be started from it; containers often have little. */
@@ -81,8 +74,8 @@ export default defineConfig({
     // As eventually: how long a broken test takes to fail.
     expect: { poll: { timeout: 120_000, interval: 50 } },
     // Of one file, which mostly wait; more would starve those of resilience, which have several processes each.
-    maxConcurrency: 6,
-    sequence: { sequencer: InTurn },
+    maxConcurrency: 4,
+    sequence: { sequencer: LongestFirst },
     env: {
       // Child processes start in half the time when Node keeps what it compiled.
       NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node"),
