@@ -199,6 +199,7 @@ test.concurrent("an events consumer that was deleted, or that somebody has repla
   await manager.consumers.add(stream, { durable_name: consumer, ack_policy: "none" as never });
   await eventually(async () => (await detailOf("events"))?.includes('ack_policy: found "none", wanted "explicit"'));
   await manager.consumers.delete(stream, consumer);
+  // Its next try comes within 5 s of real time.
   await eventually(isReady);
   await expectEverythingWorks(world);
 });

@@ -320,6 +320,7 @@ describe.concurrent("streams that refuse", () => {
     await changed(platform, "RETRIES", { max_bytes: 1 });
     await changed(platform, "DEAD_LETTERS", { max_msgs: 1, discard: "new" });
 
+    // The answers come after 5 s of real time: how long a person waits for what is to be stored.
     const [resent, replayed, all, discarded] = await Promise.all([
       posthorn.api("POST", `/v1/deliveries/${letter?.["delivery_id"]}/resend`),
       posthorn.api("POST", `/v1/dead-letters/${letter?.["sequence"]}/replay`),
