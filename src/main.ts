@@ -16,7 +16,7 @@ const OLDEST_NODE = 24;
 const EXIT_CONFIG = 78;
 /** 128 + SIGINT */
 const EXIT_INTERRUPTED = 130;
-/** After the rush of what was waiting for a start. */
+/** A process that has just become ready has events to deliver first. */
 const COLLECT_AFTER_MS = 10_000;
 
 if (Number(process.versions.node.split(".")[0]) < OLDEST_NODE) {

@@ -1,4 +1,4 @@
-/** What a receiver's answer means, over two Posthorn processes. */
+/** What a receiver's answer means, over two replicas. */
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DnsServer, startDnsServer } from "../support/dns-server.ts";

@@ -32,7 +32,7 @@ interface World {
   readonly posthorn: Posthorn;
   readonly apps: Readonly<Record<Kind, { readonly slug: string; readonly uuid: string }>>;
   streamOf(name: string): string;
-  /** What the readiness check says. */
+  /** The detail of a check of /readyz. */
   detailOf(check: string): Promise<string | undefined>;
   isReady(): Promise<boolean>;
   hasMetric(line: string): Promise<boolean>;

@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => nats.stop());
 
-/** A clock, and a Redis: what is due by one clock would be by another, for some keys are those of all prefixes. */
+/** A clock, and a Redis of its own: all prefixes share some keys, so another test's clock would act on them. */
 async function aPlatform({ onTestFinished }: TestContext) {
   const [redis, receiver] = await Promise.all([startRedisServer(), startReceiver()]);
   const look = new Redis(redis.url);

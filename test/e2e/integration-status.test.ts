@@ -1,4 +1,4 @@
-/** Integrations that break and are recovered: Posthorn as processes, real servers and receivers, and a clock that is set. */
+/** Integrations that break and are recovered, on real servers and receivers, with a clock that is set. */
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from "vitest";
@@ -552,7 +552,7 @@ describe.concurrent("the health rule", () => {
       },
     });
     expect(await redis.keys(`posthorn:health:{${uuid}}:*`)).toEqual(
-      // What is counted from now on is its probes.
+      // Only its probes are counted from now on.
       expect.not.arrayContaining([expect.stringContaining(day(first))]),
     );
   });

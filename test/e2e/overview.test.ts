@@ -153,7 +153,7 @@ describe.concurrent("the system", () => {
     expect(body.streams[0].messages).toBeGreaterThanOrEqual(3);
     expect(body.streams[0].bytes).toBeGreaterThan(0);
     expect(body.checks).toMatchObject({ nats: { ok: true }, redis: { ok: true }, streams: { ok: true } });
-    // Asked for every few seconds, while other tests publish.
+    // The number is asked for every few seconds, and other tests publish meanwhile.
     await eventually(async () => (await system()).events.pending === 0);
     const [natsServer, redisServer] = body.servers;
     expect(natsServer).toMatchObject({ kind: "nats", version: bus.connection.info?.version, address: `127.0.0.1:${nats.port}` });

@@ -92,7 +92,7 @@ test.concurrent("a replay is paused, resumed and cancelled", async () => {
   const change = (verb: string) => posthorn.api("POST", `/v1/replays/${created.id}/${verb}`);
   await eventually(() => app.requests().length >= 43);
   expect(await change("pause")).toMatchObject({ status: 200, body: { state: "paused" } });
-  // What has begun ends, and its progress is saved.
+  // Deliveries that have begun end, and the progress is saved.
   const paused = await eventually(async () => {
     const first = (await posthorn.api("GET", `/v1/replays/${created.id}`)).body;
     await new Promise((resolve) => setTimeout(resolve, 300));

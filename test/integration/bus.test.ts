@@ -60,7 +60,7 @@ const streamsOf = (names: Subjects, onStored: DeliveryStreamsDependencies["onSto
   });
 
 describe.concurrent("the stalledConsumer", () => {
-  // STALL-2: nothing may change for three ack_waits of 3 s, and it is longest.
+  // The longest test comes first: nothing may change for three ack_waits of 3 s (STALL-2).
   test("recreates a consumer whose messages nobody has and that does not hand them out again, and leaves alone what somebody has", async () => {
     const names = freshNames();
     await ensureTopology(manager, names, 1);

@@ -249,7 +249,7 @@ test.concurrent("a user of Redis that loses its password or a command while Post
   await health.start();
   expect(health.problem()).toBeNull();
   await admin.acl("SETUSER", "posthorn", "-zadd");
-  // What the user may run is tried every 10 s.
+  // Posthorn tries every 10 s which commands the user may run.
   aheadMs += 10_000;
   await eventually(() => health.problem() === "its user may not run zadd");
   await admin.acl("SETUSER", "posthorn", "+zadd", `<${SECRET}`, ">another");

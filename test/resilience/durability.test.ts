@@ -128,7 +128,7 @@ describe.concurrent("many events for many", () => {
     expect(numbers(receiver).sort()).toEqual([12, 13]);
     await eventually(async () => expect(await stores()).toEqual([256, 400 - 256]));
 
-    // What waits to be stored is left to the next process, which gets its events after their consumer's ack_wait: 30 s.
+    // Deliveries that wait to be stored are left to the next process, which gets their events after ack_wait: 30 s.
     expect(await posthorn.end()).toBe(1);
     await changed(platform, "PARKED", { max_bytes: -1 });
     const next = await platform.start(settings);
@@ -142,7 +142,7 @@ describe.concurrent("a server that was killed", () => {
     const platform = await aPlatform();
     const { bus, manager, prefix, receiver } = platform;
     const events = platform.stream("EVENTS");
-    // What is asked of the consumer is asked of one that has nothing: it is alive, and hands nothing out.
+    // Pulls go to another consumer, which is alive and has nothing to hand out.
     await manager.streams.add({ name: `NOTHING-${prefix}`, subjects: [`${prefix}.nothing`] });
     await manager.consumers.add(`NOTHING-${prefix}`, { durable_name: "none", ack_policy: AckPolicy.Explicit });
     const proxy = await startTcpProxy(nats.port);
@@ -157,7 +157,7 @@ describe.concurrent("a server that was killed", () => {
     // Two checks find it, each after 10 s without a message.
     await eventually(() => posthorn.log.some(({ message }) => message === "stalled consumer recreated"));
     proxy.divert(asking, null);
-    // Whoever asks a consumer is told that it was deleted.
+    // A deletion is told to everyone who pulls from the consumer.
     await manager.consumers.delete(`NOTHING-${prefix}`, "none");
     await receiver.waitFor(1);
     await eventually(async () => {
@@ -232,7 +232,7 @@ describe.concurrent("a large fan-out", () => {
     await bus.publish("issue.created", { id: "large", organization_id: "large", data: {} });
     await bus.publish("issue.created", { id: "small", organization_id: "small", data: {} });
     await receiver.waitFor(100);
-    // The parts that it has come again after their consumer's ack_wait: 10 s.
+    // Parts in its hands come again after their consumer's ack_wait: 10 s.
     await first.end("SIGKILL");
     const second = await platform.start();
     const wanted = new Set([...uuids.map((uuid) => deliveryIdOf("large", uuid))]);
@@ -258,7 +258,7 @@ describe.concurrent("a consumer that vanishes", () => {
     for (let n = 0; n < 5; n++) await platform.bus.publish("issue.created", event(n));
     await platform.receiver.waitFor(5);
     const bucket = await platform.bus.jetStream.views.kv(`${platform.prefix}-registry`);
-    // It is saved every 10 s.
+    // The floor is saved every 10 s.
     await eventually(async () => (await bucket.get("ack-floor.events"))?.json<{ sequence: number }>().sequence === 5);
     await first.end();
     await platform.manager.consumers.delete(platform.stream("EVENTS"), "posthorn-events");

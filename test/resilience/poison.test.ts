@@ -239,7 +239,7 @@ test.concurrent("an event that kills the owner whenever it is read goes to dead 
   const letter = await eventually(async () => (await second.api("GET", "/v1/dead-letters")).body.items[0]);
   expect(letter).toMatchObject({ reason: "redelivered", subject: `${bus.prefix}.events.issue.created` });
   await bus.publish("issue.created", { id: "e-2", organization_id: "42", data: { n: 2 } });
-  // What was in flight at the kill may come twice.
+  // Deliveries in flight at the kill may come twice.
   const numbers = (): number[] => [...new Set(receiver.requests.map((request) => Number(request.json().data["n"])))];
   await eventually(() => numbers().length === 2);
   expect((await second.api("POST", `/v1/dead-letters/${letter.sequence}/replay`)).status).toBe(202);

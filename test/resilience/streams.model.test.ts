@@ -203,7 +203,7 @@ function unexplained(
     case "exhausted": {
       const failures = requests.filter(({ answer }) => FAILURES.has(answer)).length;
       const wanted = RETRY_SCHEDULE_S.length + 1;
-      // An attempt that is told to come later is one more: it uses up none of the schedule.
+      // An attempt that is answered with Retry-After uses up none of the schedule.
       const most = wanted + requests.filter(({ answer }) => answer === "later").length;
       return failures >= wanted && letter.attempts_made >= wanted && letter.attempts_made <= most
         ? null

@@ -167,7 +167,7 @@ describe.concurrent("an owner of the queues that comes back late", () => {
     const owner = replicas.find(isOwner);
     owner?.child.kill("SIGSTOP");
     for (let n = total / 2; n < total; n++) await publish(bus, { n });
-    // The other replica takes over when the lease has run out: processes, and the server between them, have real time.
+    // The suspended owner's lease expires after 10 s of real time.
     await eventually(() => unique(receiver) > total / 2);
     owner?.child.kill("SIGCONT");
     await eventually(() => unique(receiver) === total);
@@ -216,7 +216,7 @@ describe.concurrent("an app with order_by", () => {
         await (isOwner(one) ? one : two).end("SIGKILL");
       }
     }
-    // The other replica takes over when the lease of the killed one has run out, in real time.
+    // The killed owner's lease expires after 10 s of real time.
     await eventually(() => unique(receiver) === total);
     expect(inversions(receiver)).toBe(0);
     await Promise.all([one.end("SIGKILL"), two.end("SIGKILL")]);
