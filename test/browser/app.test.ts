@@ -219,7 +219,12 @@ describeInBrowser("an app", () => {
     await dialog.getByRole("button", { name: "Resume" }).click();
     await dialog.getByText(/Sending: /).waitFor();
     await dialog.getByRole("button", { name: "Cancel replay" }).click();
-    await dialog.getByText(/Cancelled: /).waitFor();
+    await dialog
+      .getByText(/Cancelled: /)
+      .waitFor()
+      .catch(async (error: unknown) => {
+        throw new Error(`the dialog says\n${await textOf(dialog)}`, { cause: error });
+      });
     await dialog.getByRole("button", { name: "Send more" }).click();
     await dialog.getByLabel("What").selectOption("failed");
     await dialog.getByRole("button", { name: "Count" }).click();
